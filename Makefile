@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   ?= build/claims
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports unit chaos lock clean
+
+help:
+	@echo "make demo   compile, prove and ask the claims desk, without any key"
+	@echo "make test   lint, types, layers, tests and docs"
+	@echo "make chaos  kill a compile 20 times and compare (slow)"
+	@echo "make lock   resolve requirements.lock anew"
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python examples/claims/demo.py --out $(DEMO)
+
+test: lint types imports unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+chaos: $(STAMP)
+	$(BIN)/python benchmarks/chaos.py --kills 20
+
+lock:
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build .compilm .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

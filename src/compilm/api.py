@@ -1,0 +1,259 @@
+"""The Python face: compile, plan, evaluate, load."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import dspy
+
+from .assemble import default_lm, retry_layer
+from .clock import SYSTEM_CLOCK, Clock
+from .datasets import DataSet, as_dataset, check_leaks, split
+from .errors import DataError, UsageError
+from .journal import Journal, MemoryJournal, open_journal
+from .metrics import Estimate, as_metric, mean_interval, paired_gain
+from .optimizers.budget import Budget, Spent
+from .optimizers.compile import compile_job, measure
+from .optimizers.evaluate import Rollout
+from .optimizers.job import Job
+from .optimizers.plan import Plan, plan_job
+from .optimizers.recipes import recipe
+from .optimizers.result import CompileResult
+from .programs import models
+from .progress import watch
+from .report import render as render_page
+from .tracking import track as track_run
+from .views.story import read_story
+from .views.summary import summary_html
+
+__all__ = ["Evaluation", "compile", "evaluate", "plan"]
+
+Data = DataSet | Sequence[dspy.Example]
+Progress = Literal["auto", "live", "plain", "notebook", "none"]
+
+
+def compile(
+    program: dspy.Module,
+    metric: Any,
+    *,
+    trainset: Data,
+    valset: Data | None = None,
+    testset: Data | None = None,
+    level: int = 2,
+    optimizer: str | None = None,
+    budget: Budget | None = None,
+    roles: Mapping[str, dspy.LM] | None = None,
+    seed: int = 0,
+    concurrency: int = 32,
+    journal: Journal | str | Path | None = None,
+    freeze: Sequence[str] = (),
+    name: str | None = None,
+    reference: str = "",
+    progress: Progress = "auto",
+    track: str | None = None,
+    allow_leaks: bool = False,
+    split_note: str = "",
+    clock: Clock = SYSTEM_CLOCK,
+) -> CompileResult:
+    """The compiled program with the proof that it is better, or the given one if it is not.
+
+    program: any `dspy.Module`; it is not changed. metric: any DSPy metric callable. trainset,
+    valset, testset: lists of `dspy.Example` with inputs, or data sets; what is not given is split
+    off, and said. level: 0 measures, 1 searches demonstrations, 2 instructions too. budget: hard
+    ceilings; without one, a number of rollouts that fits the data. roles: `dspy.LM`s by role
+    (`default`, `proposer`); without them `dspy.settings.lm`, else the embedded engine, which is
+    not a language model. journal: a path makes the compile resumable: the same call goes on where
+    a killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
+    track: an MLflow tracking URI.
+
+    Raises `UsageError` and its kin for what the caller can mend. A budget that ends, an interrupt
+    and a provider's refusal do not raise: `result.stop` says so.
+    """
+    if optimizer is not None:
+        raise UsageError(
+            f"optimizer={optimizer!r}: other optimizers are not driven yet; use level=0, 1 or 2"
+        )
+    job = _job(
+        program, metric, trainset, valset, testset, level, budget, roles, seed,
+        concurrency, journal, freeze, name, reference, allow_leaks, split_note, clock,
+    )  # fmt: skip
+    with watch(job.journal, job.run, mode=progress, stream=sys.stderr):
+        result = compile_job(job)
+    result = replace(result, render=_render)
+    if track is not None:
+        track_run(job.journal, job.run, track)
+    return result
+
+
+def plan(
+    program: dspy.Module,
+    metric: Any,
+    *,
+    trainset: Data,
+    valset: Data | None = None,
+    testset: Data | None = None,
+    level: int = 2,
+    budget: Budget | None = None,
+    roles: Mapping[str, dspy.LM] | None = None,
+    seed: int = 0,
+    concurrency: int = 32,
+    freeze: Sequence[str] = (),
+    name: str | None = None,
+    allow_leaks: bool = False,
+) -> Plan:
+    """What a compile with the same arguments would take, before anything is spent."""
+    job = _job(
+        program, metric, trainset, valset, testset, level, budget, roles, seed,
+        concurrency, None, freeze, name, "", allow_leaks, "", SYSTEM_CLOCK,
+    )  # fmt: skip
+    return plan_job(job)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The score of a program on examples, with its 95 % interval, and its rollouts in order.
+
+    `gain` is the paired difference to the program it was held against, if any. `missing` counts
+    examples without a score; they are in no mean.
+    """
+
+    score: Estimate
+    gain: Estimate | None
+    rollouts: tuple[Rollout, ...]
+    spent: Spent
+    missing: int
+    stop: str = ""
+
+
+def evaluate(
+    program: dspy.Module,
+    metric: Any,
+    data: Data,
+    *,
+    against: dspy.Module | None = None,
+    roles: Mapping[str, dspy.LM] | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    concurrency: int = 32,
+    journal: Journal | str | Path | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Evaluation:
+    """The score of `program` on `data`, and against another program on the same examples."""
+    examples = as_dataset(data)
+    kept = _journal(journal)
+
+    def measured(one: dspy.Module) -> tuple[tuple[Rollout, ...], Spent, str]:
+        job = Job(
+            one, as_metric(metric), examples, examples, examples, 0, budget or Budget(),
+            _roles(roles), seed, kept, "eval", concurrency=concurrency,
+            retry=retry_layer(clock), clock=clock,
+        )  # fmt: skip
+        return measure(job)
+
+    rollouts, spent, stop = measured(program)
+    scores = [rollout.score.value for rollout in rollouts]
+    scored = [score for score in scores if score == score]
+    if not scored:
+        raise DataError(
+            f"none of the {len(examples)} examples got a score: {stop or 'see feedback'}"
+        )
+    gain = None
+    if against is not None:
+        theirs, more, stopped = measured(against)
+        spent, stop = _sum(spent, more), stop or stopped
+        count = min(len(theirs), len(scores))
+        others = [rollout.score.value for rollout in theirs[:count]]
+        gain = paired_gain(others, scores[:count], seed=seed)
+    missing = len(scores) - len(scored)
+    return Evaluation(mean_interval(scored, seed=seed), gain, rollouts, spent, missing, stop)
+
+
+def _job(
+    program: dspy.Module,
+    metric: Any,
+    trainset: Data,
+    valset: Data | None,
+    testset: Data | None,
+    level: int,
+    budget: Budget | None,
+    roles: Mapping[str, dspy.LM] | None,
+    seed: int,
+    concurrency: int,
+    journal: Journal | str | Path | None,
+    freeze: Sequence[str],
+    name: str | None,
+    reference: str,
+    allow_leaks: bool,
+    split_note: str,
+    clock: Clock,
+) -> Job:
+    recipe(level)
+    train, val, test, said = _splits(trainset, valset, testset, seed)
+    notes = [note for note in (split_note or said,) if note]
+    leaks = check_leaks({"train": train, "val": val, "test": test}, allow=allow_leaks)
+    if leaks:
+        notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
+    bound = _roles(roles)
+    if any(models.is_embedded(lm) for lm in bound.values()):
+        notes.append("the model is embedded, not a language model: its scores say nothing of one")
+    return Job(
+        program, as_metric(metric), train, val, test, level,
+        budget or _budget(level, len(val), len(test)), bound, seed, _journal(journal),
+        name or type(program).__name__.lower(), reference, tuple(freeze), concurrency,
+        retry_layer(clock), clock, tuple(notes), split_note or said,
+    )  # fmt: skip
+
+
+def _splits(
+    trainset: Data, valset: Data | None, testset: Data | None, seed: int
+) -> tuple[DataSet, DataSet, DataSet, str]:
+    train = as_dataset(trainset, name="train")
+    if valset is None:
+        rest = (0.6, 0.4, 0.0) if testset is not None else (0.4, 0.3, 0.3)
+        parts = split(train, train=rest[0], val=rest[1], test=rest[2], seed=seed)
+        test = as_dataset(testset, name="test") if testset is not None else parts.test
+        return parts.train, parts.val, test, parts.note
+    val = as_dataset(valset, name="val")
+    if testset is not None:
+        return train, val, as_dataset(testset, name="test"), ""
+    parts = split(val, train=0.0, val=0.7, test=0.3, seed=seed)
+    note = f"no test examples were given: {len(parts.test)} of valset are held out for the proof"
+    return train, parts.val, parts.test, note
+
+
+def _roles(roles: Mapping[str, dspy.LM] | None) -> dict[str, dspy.LM]:
+    bound = dict(roles or {})
+    bound.setdefault("default", bound.get("default") or default_lm())
+    for role, lm in bound.items():
+        if not isinstance(lm, dspy.BaseLM):
+            raise UsageError(f"role {role!r} is bound to {lm!r}: bind it to a dspy.LM")
+    return bound
+
+
+def _budget(level: int, val: int, test: int) -> Budget:
+    """Rollouts that let a level do its work on this much data."""
+    return Budget(rollouts=recipe(level).val_passes * max(val, 30) + 2 * test + 50)
+
+
+def _journal(journal: Journal | str | Path | None) -> Journal:
+    if journal is None:
+        return MemoryJournal()
+    return open_journal(journal) if isinstance(journal, (str, Path)) else journal
+
+
+def _sum(one: Spent, two: Spent) -> Spent:
+    usd = None if one.usd is None or two.usd is None else one.usd + two.usd
+    return Spent(
+        one.rollouts + two.rollouts, one.calls + two.calls, one.tokens + two.tokens, usd,
+        one.seconds + two.seconds,
+    )  # fmt: skip
+
+
+def _render(result: CompileResult, form: str) -> str:
+    assert result.journal is not None
+    story = read_story(result.journal.read(result.run))
+    return str(render_page(story) if form == "page" else summary_html(story))

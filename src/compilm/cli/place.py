@@ -1,0 +1,53 @@
+"""Where a command's files are: the journal, the artifact that is asked for, the default output."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..config import Config
+
+__all__ = ["artifact_path", "is_artifact", "journal_path", "out_path", "target_name"]
+
+
+def journal_path(config: Config) -> Path:
+    """`compile.journal`, else `.compilm/journal.db` beside the configuration."""
+    if config.compile.journal is not None:
+        return Path(config.compile.journal)
+    return config.folder / ".compilm" / "journal.db"
+
+
+def target_name(config: Config) -> str:
+    """What the target is called: its name, its table's name, else its program's, in lower case.
+
+    >>> target_name(Config(program="app/desk.py:ClaimsDesk"))
+    'claimsdesk'
+    """
+    named = config.name or config.target or (config.program or "program").rpartition(":")[2]
+    return re.sub(r"[^a-z0-9_.-]+", "-", named.lower()).strip("-.") or "program"
+
+
+def out_path(config: Config) -> Path:
+    """`compile.out`, else `build/<name>` beside the configuration."""
+    if config.compile.out is not None:
+        return Path(config.compile.out)
+    return config.folder / "build" / target_name(config)
+
+
+def artifact_path(text: str) -> Path:
+    """The artifact a person means: a folder or file as given.
+
+    >>> artifact_path("build/desk").as_posix()
+    'build/desk'
+    """
+    return Path(text).expanduser()
+
+
+def is_artifact(text: str) -> bool:
+    """Whether there is an artifact at this path.
+
+    >>> is_artifact("no/such/folder")
+    False
+    """
+    path = artifact_path(text)
+    return path.is_file() or (path / "artifact.json").is_file()

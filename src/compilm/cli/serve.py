@@ -1,0 +1,81 @@
+"""Serve an artifact over HTTP: typed endpoints, OpenAPI, health; Ctrl-C or SIGTERM drains it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+from typing import Any
+
+from ..errors import ConfigError, MissingExtra
+from .loading import add_program, loaded
+from .options import configuration
+from .out import Out
+
+__all__ = ["arguments", "run"]
+
+EXAMPLES = """examples:
+  compilm serve build/desk
+  compilm serve build/desk --host 0.0.0.0 --port 80      reachable from other machines"""
+
+_DRAIN_S = 30
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this verb's arguments."""
+    parser.add_argument("artifact", metavar="ARTIFACT")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (loopback)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes any free port (8000)")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="calls answered at once")
+    add_program(parser)
+
+
+def run(args: argparse.Namespace, out: Out) -> int:
+    """Serve until told to stop."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtra("uvicorn", extra="serve", purpose="serve over HTTP") from error
+    from ..runtime.http.app import create_app
+
+    flags = {"program": args.program, "runtime.concurrency": args.concurrency}
+    config = configuration(args, flags)
+    listening = _listen(args.host, args.port)
+    runtime = loaded(args.artifact, config, out)
+    app = create_app(runtime, concurrency=config.runtime.concurrency)
+    _announce(app, listening, out)
+    settings = uvicorn.Config(
+        app,
+        log_level="info" if args.verbose else "warning",
+        access_log=bool(args.verbose),
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    # After draining, uvicorn raises the signal again for the handlers that were there before it;
+    # these let the process end with 0.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: None)
+    uvicorn.Server(settings).run(sockets=[listening])
+    out.note("stopped")
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before the program is loaded so that a used port is told at once."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error}; name another --port") from None
+
+
+def _announce(app: Any, listening: socket.socket, out: Out) -> None:
+    host, port = listening.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    served = app.state.served
+    example = json.dumps({name: "..." for name in served.inputs})
+    path = f"/v1/programs/{served.name}"
+    out.emit({"address": address, "name": served.name, "digest": served.digest, "path": path})
+    out.say(f"serving {served.name} on {address}  (documentation: {address}/docs)")
+    out.say(f"  curl -s {address}{path} -H 'content-type: application/json' -d '{example}'")
+    out.stdout.flush()

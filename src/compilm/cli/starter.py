@@ -1,0 +1,168 @@
+"""The files that `compilm init` writes: a commented configuration, and a small program to try."""
+
+from __future__ import annotations
+
+import json
+
+__all__ = ["DATA_FILE", "METRIC", "PROGRAM", "configuration_text", "starter_rows"]
+
+DATA_FILE = "data.jsonl"
+
+PROGRAM = '''"""Which team of a bicycle shop a customer's message goes to."""
+
+from typing import Literal
+
+import dspy
+
+
+class Route(dspy.Signature):
+    """Choose the team that should answer the message."""
+
+    message: str = dspy.InputField()
+    team: Literal["orders", "workshop", "returns", "billing"] = dspy.OutputField()
+
+
+class Desk(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.route = dspy.Predict(Route)
+
+    def forward(self, message: str) -> dspy.Prediction:
+        return self.route(message=message)
+'''
+
+METRIC = '''"""How good an answer is: any DSPy metric will do."""
+
+
+def right_team(example, prediction, trace=None):
+    right = prediction.team == example.team
+    return float(right), "" if right else f"{example.team} answers this, not {prediction.team}"
+'''
+
+# Invented messages, ten for each team.
+_MESSAGES = {
+    "orders": (
+        "Where is the parcel with my new saddle?",
+        "Can I still change the delivery address of my order?",
+        "The tracking page has not moved for four days.",
+        "Do you ship cargo bikes to the islands?",
+        "I ordered two helmets but only one was in the box.",
+        "Please send the order to my office instead.",
+        "When will the blue gravel bike be in stock again?",
+        "The courier says the parcel was delivered, but nothing came.",
+        "I would like to add a bell to the order from this morning.",
+        "How long does shipping of a wheel set take?",
+    ),
+    "workshop": (
+        "My rear brake squeaks since last week, can you look at it?",
+        "The chain jumps off whenever I shift down.",
+        "I need an appointment for a spring service.",
+        "There is a wobble in the front wheel.",
+        "Could you mount the child seat I bought elsewhere?",
+        "The motor of my e-bike switches off on hills.",
+        "How long does it take to replace a bottom bracket?",
+        "The gear cable snapped this morning.",
+        "My tire loses air although the tube is new.",
+        "Can a bent derailleur hanger be straightened?",
+    ),
+    "returns": (
+        "The jacket is too small, how do I send it back?",
+        "I want to exchange the shoes for a larger size.",
+        "The pump arrived broken and I do not want another one.",
+        "Which label do I use to return the lights?",
+        "The color looks nothing like the picture, I am sending it back.",
+        "May I return a helmet that I wore once?",
+        "I changed my mind about the lock, it is still sealed.",
+        "How many days do I have to give the bag back?",
+        "The gloves do not fit, please exchange them.",
+        "I received the wrong pedals and want to return them.",
+    ),
+    "billing": (
+        "I was charged twice for the same invoice.",
+        "Please put our company name on the invoice.",
+        "My card was declined although there is money on the account.",
+        "Can I pay the cargo bike in installments?",
+        "I need a receipt for the tax office.",
+        "The discount code was not taken off the total.",
+        "When will the refund reach my bank account?",
+        "Do you accept payment by bank transfer?",
+        "The invoice shows the wrong amount of tax.",
+        "Why is there a fee on my card statement?",
+    ),
+}
+
+
+def starter_rows() -> str:
+    """The starter's examples as JSON lines.
+
+    >>> len(starter_rows().splitlines())
+    40
+    """
+    rows = [
+        {"id": f"{team}-{number}", "message": message, "team": team}
+        for team, messages in _MESSAGES.items()
+        for number, message in enumerate(messages, start=1)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def configuration_text(
+    *,
+    program: str,
+    metric: str | None,
+    data: str | None,
+    inputs: tuple[str, ...] = (),
+    identifier: str | None = None,
+) -> str:
+    """A `compilm.toml` with these values and a comment for each key.
+
+    >>> print(configuration_text(program="app.py:Desk", metric=None, data=None).splitlines()[4])
+    # metric = "exact(answer)"             # or "module:function", "file.py:function"
+    """
+    return _TEMPLATE.format(
+        program=_line("program", program, "app.py:Desk"),
+        metric=_line("metric", metric, "exact(answer)"),
+        data=_line("path", data, "data.jsonl"),
+        inputs=_line("inputs", list(inputs) or None, ["question"]),
+        identifier=_line("id", identifier, "id"),
+    )
+
+
+def _line(key: str, value: object, example: object) -> str:
+    """`key = value`, commented out with an example where there is no value."""
+    shown = json.dumps(example if value is None else value, ensure_ascii=False)
+    return f"{'# ' if value is None else ''}{key} = {shown}".ljust(38)
+
+
+_TEMPLATE = """\
+# Every key is also a flag of the verbs (--seed), an environment variable (COMPILM_COMPILE_SEED)
+# and an argument of --set (compile.seed=1). `compilm show config` tells where each value is from.
+
+{program} # a class, an instance or a factory: "module:attr" or "file.py:attr"
+{metric} # or "module:function", "file.py:function"
+# args = {{ k = 5 }}                     # arguments of the class or factory
+
+[data]
+{data} # JSON lines, JSON, CSV or Parquet
+{inputs} # the fields the program is given; the others are what it is scored on
+{identifier} # a field that names each row
+# group = "thread"                     # rows that share it never stand in two splits
+split = {{ train = 0.4, val = 0.3, test = 0.3, seed = 0 }}   # or train =, val =, test = files
+
+# Models by role, several in order of fallback. Keys come from the environment only. Without a
+# model the embedded engine answers: free and offline, and no language model.
+# [lm.default]
+# model = ["anthropic/claude-haiku-4-5", "openai/gpt-5-mini"]
+# [lm.proposer]                        # writes instructions; the default model where missing
+# model = "anthropic/claude-sonnet-4-5"
+
+[compile]
+level = 2                              # 0 measures, 1 demos, 2 and instructions, 3 and reflection
+budget = {{ rollouts = 1000 }}           # a hard ceiling; also calls, tokens, usd, seconds
+seed = 0
+# freeze = ["judge"]                   # predictors that stay as they are
+
+# [gate]
+# fail_under = 0.75                    # exit code 1 below this score
+# max_regression = 0.02                # exit code 1 when worse than the reference by more
+"""

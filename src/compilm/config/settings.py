@@ -1,0 +1,164 @@
+"""What a configuration says, as frozen values: one `Config` for one target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "CompileSettings",
+    "Config",
+    "DataSettings",
+    "GateSettings",
+    "RoleSettings",
+    "Row",
+    "RuntimeSettings",
+    "SplitSettings",
+    "TrackSettings",
+]
+
+_ABOUT = ("file", "folder", "cwd", "target", "targets", "origins")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSettings:
+    """How one role is answered: models in order of fallback, and how to ask them.
+
+    `key_env` names the environment variable that holds the key; the key itself is never kept.
+    """
+
+    model: tuple[str, ...] = ()
+    base_url: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    key_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """Shares of the rows for train, val and test, which sum to 1, and the seed."""
+
+    train: float = 0.4
+    val: float = 0.3
+    test: float = 0.3
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Where the examples are: one file that is split, or one file per split.
+
+    `labels` lists the values that a field may take, by field.
+    """
+
+    path: str | None = None
+    inputs: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    id: str | None = None
+    group: str | None = None
+    stratify: str | None = None
+    split: SplitSettings | None = None
+    train: str | None = None
+    val: str | None = None
+    test: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompileSettings:
+    """What a compile does: `level` 0 to 3, or a named `optimizer` (then `level` is None)."""
+
+    level: int | None = None
+    optimizer: str | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    freeze: tuple[str, ...] = ()
+    out: str | None = None
+    journal: str | None = None
+    concurrency: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What a result must keep: a least score, and a greatest loss against the reference."""
+
+    fail_under: float | None = None
+    max_regression: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How an artifact is served."""
+
+    concurrency: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSettings:
+    """Where results are mirrored: an MLflow tracking URI."""
+
+    mlflow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of `compilm show config`: a key, its value and where the value came from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything known about one target. `folder` is where relative references start.
+
+    >>> Config(program="app.py:Desk").origin("program")
+    'default'
+    """
+
+    program: str | None = None
+    name: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    metric: str | None = None
+    data: DataSettings = field(default_factory=DataSettings)
+    lm: Mapping[str, RoleSettings] = field(default_factory=dict)
+    compile: CompileSettings = field(default_factory=CompileSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    track: TrackSettings = field(default_factory=TrackSettings)
+    file: Path | None = None
+    folder: Path = Path()
+    cwd: Path = Path()
+    target: str | None = None
+    targets: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key came from: a flag, a variable, a file and line."""
+        return self.origins.get(key, "default")
+
+    def base(self, key: str) -> Path:
+        """The folder that a relative reference in `key` starts from."""
+        return self.cwd if self.origin(key).startswith(("flag ", "env ")) else self.folder
+
+    def describe(self) -> tuple[Row, ...]:
+        """Every key with its value and origin, in the order of the documentation.
+
+        >>> Config(program="app.py:Desk").describe()[0]
+        Row(key='program', value='app.py:Desk', origin='default')
+        """
+        found: list[Row] = []
+        for item in fields(self):
+            if item.name not in _ABOUT:
+                found += self._rows(item.name, getattr(self, item.name))
+        return tuple(found)
+
+    def _rows(self, key: str, value: Any) -> list[Row]:
+        if key == "lm":
+            return [row for role, set_ in value.items() for row in self._rows(f"lm.{role}", set_)]
+        if is_dataclass(value) and key != "data.split":
+            inner = ((f"{key}.{item.name}", getattr(value, item.name)) for item in fields(value))
+            return [row for name, one in inner for row in self._rows(name, one)]
+        return [Row(key, value, self.origin(key))]

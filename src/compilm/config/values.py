@@ -1,0 +1,238 @@
+"""What each key may hold: a reader per key that gives the value or says what is expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ConfigError
+from .settings import SplitSettings
+
+__all__ = [
+    "KEYS",
+    "PATHS",
+    "ROLE_KEYS",
+    "SECTIONS",
+    "TOP",
+    "Wrong",
+    "is_text",
+    "parse_budget",
+    "reader",
+    "refuse_secrets",
+]
+
+
+class Wrong(Exception):
+    """A value is not what its key expects; the text says what is expected."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong("a text that is not empty")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
+        raise Wrong('a list of texts, as ["a", "b"]')
+    return tuple(value)
+
+
+def _number(low: float, high: float = float("inf")) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not right or not low <= value <= high:
+            raise Wrong(f"a number {_range(low, high)}")
+        return float(value)
+
+    return read
+
+
+def _whole(low: int, high: float = float("inf")) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Wrong(f"a whole number {_range(low, high)}")
+        return value
+
+    return read
+
+
+def _range(low: float, high: float) -> str:
+    return f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong("a table, as { key = value }")
+    return value
+
+
+def _labels(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise Wrong('allowed values by field, as { team = ["orders", "returns"] }')
+    return {name: _texts(allowed) for name, allowed in value.items()}
+
+
+_UNITS = {"rollouts": int, "calls": int, "tokens": int, "usd": float, "seconds": float}
+_DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BUDGET = (
+    "{ rollouts = 1000, usd = 5.0 } (also calls, tokens, seconds) or text as "
+    '"1000rollouts", "2000calls", "2usd", "20m", joined by commas'
+)
+
+
+def parse_budget(text: str) -> dict[str, float]:
+    """The ceilings written in `text`; a whole number for all units but usd and seconds.
+
+    >>> parse_budget("2usd, 500calls, 1h30m")
+    {'usd': 2.0, 'calls': 500, 'seconds': 5400.0}
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        unit, amount = _ceiling(part.strip().lower().replace("_", "").replace(" ", ""))
+        if unit in found:
+            raise ConfigError(f"budget {text!r} names {unit} twice; keep one of them")
+        found[unit] = amount
+    return _positive(found, text)
+
+
+def _ceiling(part: str) -> tuple[str, float]:
+    if durations := re.fullmatch(r"(?:\d+(?:\.\d+)?[smhd])+", part):
+        pieces = re.findall(r"([\d.]+)([smhd])", durations.group())
+        return "seconds", sum(float(amount) * _DURATIONS[unit] for amount, unit in pieces)
+    match = re.fullmatch(r"\$?(\d+(?:\.\d+)?)([a-z]*)", part)
+    unit = "usd" if part.startswith("$") else match.group(2) if match else ""
+    unit = next((known for known in _UNITS if unit and unit in (known, known[:-1])), unit)
+    if match is None or unit not in _UNITS:
+        raise ConfigError(f"budget {part!r} is not understood; expected {_BUDGET}")
+    return unit, _amount(unit, float(match.group(1)), part)
+
+
+def _amount(unit: str, amount: float, shown: object) -> float:
+    if _UNITS[unit] is int:
+        if amount != int(amount):
+            raise ConfigError(f"budget {shown!r}: {unit} are counted in whole numbers")
+        return int(amount)
+    return amount
+
+
+def _positive(budget: dict[str, float], shown: object) -> dict[str, float]:
+    for unit, amount in budget.items():
+        if not 0 < amount < float("inf"):
+            raise ConfigError(f"budget {shown!r}: {unit} must be above 0")
+    return budget
+
+
+def _budget(value: Any) -> dict[str, float]:
+    if isinstance(value, str):
+        return parse_budget(value)
+    if not isinstance(value, dict):
+        raise Wrong(_BUDGET)
+    for unit, amount in value.items():
+        if unit not in _UNITS or isinstance(amount, bool) or not isinstance(amount, (int, float)):
+            raise Wrong(_BUDGET)
+    return _positive({unit: _amount(unit, value[unit], value) for unit in value}, value)
+
+
+def _split(value: Any) -> SplitSettings:
+    expected = "{ train = 0.4, val = 0.3, test = 0.3, seed = 0 }, shares that sum to 1"
+    if not isinstance(value, dict) or set(value) - {"train", "val", "test", "seed"}:
+        raise Wrong(expected)
+    shares = {name: _number(0, 1)(value.get(name, 0.0)) for name in ("train", "val", "test")}
+    if abs(sum(shares.values()) - 1) > 1e-6 or shares["train"] == 0:
+        raise Wrong(expected)
+    return SplitSettings(**shares, seed=_whole(0)(value.get("seed", 0)))
+
+
+ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
+    "model": _texts,
+    "base_url": _text,
+    "temperature": _number(0, 2),
+    "max_tokens": _whole(1),
+    "key_env": _text,
+}
+KEYS: dict[str, Callable[[Any], Any]] = {
+    "program": _text,
+    "name": _text,
+    "args": _table,
+    "metric": _text,
+    "data.path": _text,
+    "data.inputs": _texts,
+    "data.labels": _labels,
+    "data.id": _text,
+    "data.group": _text,
+    "data.stratify": _text,
+    "data.split": _split,
+    "data.train": _text,
+    "data.val": _text,
+    "data.test": _text,
+    "compile.level": _whole(0, 3),
+    "compile.optimizer": _text,
+    "compile.budget": _budget,
+    "compile.seed": _whole(0),
+    "compile.freeze": _texts,
+    "compile.out": _text,
+    "compile.journal": _text,
+    "compile.concurrency": _whole(1, 4096),
+    "gate.fail_under": _number(0, 1),
+    "gate.max_regression": _number(0, 1),
+    "runtime.concurrency": _whole(1, 4096),
+    "track.mlflow": _text,
+}
+TOP = ("program", "name", "args", "metric")
+SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
+PATHS = {"data.path", "data.train", "data.val", "data.test", "compile.out", "compile.journal"}
+
+
+def reader(key: str) -> Callable[[Any], Any] | None:
+    """The reader of a dotted key; None where there is no such key.
+
+    >>> reader("compile.seed")(3), reader("compile.sed")
+    (3, None)
+    """
+    parts = key.split(".")
+    if len(parts) == 3 and parts[0] == "lm" and parts[1]:
+        return ROLE_KEYS.get(parts[2])
+    return KEYS.get(key)
+
+
+_SECRET_NAME = re.compile(
+    r"(api[_-]?key|secret([_-]?key)?|password|((auth|access|api|bearer)[_-]?)?token)", re.IGNORECASE
+)
+_SECRET_VALUE = re.compile(
+    r"(sk|pk|rk|gsk|xai|hf|ghp|key)[-_](?=[^/]*\d)[A-Za-z0-9_-]{16,}|AIza[\w-]{30,}|Bearer\s.+"
+)
+
+
+def is_text(key: str) -> bool:
+    """Whether the key holds one text, taken as it stands.
+
+    >>> is_text("program"), is_text("compile.seed")
+    (True, False)
+    """
+    return reader(key) is _text
+
+
+def refuse_secrets(value: Any, key: str, place: str) -> None:
+    """Raise `ConfigError` where a key's name or a value looks like a secret; never repeat it.
+
+    >>> refuse_secrets({"model": "openai/gpt-5-mini"}, "lm.default", "compilm.toml")
+    """
+    name = key.rsplit(".", 1)[-1]
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            refuse_secrets(item, f"{key}.{inner}" if key else inner, place)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            refuse_secrets(item, f"{key}[]", place)
+    elif _SECRET_NAME.fullmatch(name) or (
+        isinstance(value, str) and _SECRET_VALUE.fullmatch(value.strip())
+    ):
+        raise ConfigError(
+            f"{place}: {key!r} looks like a key or password (its value is not repeated here). "
+            "Keys come only from the environment: remove it, set the provider's variable, and "
+            "name that variable with key_env if it is not the usual one"
+        )

@@ -1,0 +1,21 @@
+"""Data sets: rows from anywhere become examples with declared inputs, split and checked."""
+
+from .data import DataSet
+from .leaks import Duplicate, Place, check_leaks, duplicates
+from .load import as_dataset, load
+from .rows import Row, read_rows
+from .split import Splits, split
+
+__all__ = [
+    "DataSet",
+    "Duplicate",
+    "Place",
+    "Row",
+    "Splits",
+    "as_dataset",
+    "check_leaks",
+    "duplicates",
+    "load",
+    "read_rows",
+    "split",
+]

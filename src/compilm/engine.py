@@ -1,0 +1,78 @@
+"""The one shape: an engine makes one attempt at one request; a layer wraps an engine into another.
+
+The protocols restate, without importing it, what DSPy 3.4 asks of `dspy.LM(engine=…)`: one
+attempt, no cache, no retries of its own. Requests and responses are `dspy.lm15` values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+__all__ = ["SAMPLE", "AsyncEngine", "Engine", "EnginePair", "Layer", "Sample", "stack"]
+
+Request: TypeAlias = Any  # dspy.lm15.Request; not imported, so that this contract needs no dspy
+Response: TypeAlias = Any  # dspy.lm15.Response
+Event: TypeAlias = Any  # dspy.lm15 stream event
+
+
+class Engine(Protocol):
+    """One attempt at one request, in this thread."""
+
+    def complete(self, request: Request) -> Response:
+        """The whole answer, or a `dspy.lm15` error."""
+        ...
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """The answer as events: one start, deltas, one end."""
+        ...
+
+
+class AsyncEngine(Protocol):
+    """One attempt at one request, in this task."""
+
+    async def complete(self, request: Request) -> Response:
+        """The whole answer, or a `dspy.lm15` error."""
+        ...
+
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The answer as events: one start, deltas, one end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePair:
+    """A synchronous engine and its asynchronous twin: one thing that shares one state."""
+
+    sync: Engine
+    asynchronous: AsyncEngine
+
+
+Layer: TypeAlias = Callable[[EnginePair], EnginePair]
+
+
+def stack(engine: EnginePair, *layers: Layer) -> EnginePair:
+    """`engine` under the layers, the first layer outermost.
+
+    >>> stack("engine", lambda e: f"outer({e})", lambda e: f"inner({e})")
+    'outer(inner(engine))'
+    """
+    for layer in reversed(layers):
+        engine = layer(engine)
+    return engine
+
+
+@dataclass(slots=True)
+class Sample:
+    """Which sample of a request is meant: DSPy strips `rollout_id` and `n` before the engine.
+
+    `index` counts the requests of one call with `n` > 1.
+    """
+
+    rollout_id: int | None = None
+    index: int = 0
+
+
+SAMPLE: ContextVar[Sample | None] = ContextVar("compilm_sample", default=None)

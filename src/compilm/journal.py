@@ -1,0 +1,265 @@
+"""The journal: append-only records that everything else is derived from.
+
+A record is `(kind, at, run, body)`; the journal knows nothing of kinds, they live beside their
+writers. An append is in the file before it returns: a process killed at any instant loses only
+what it had not yet appended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import JournalError
+
+__all__ = ["Journal", "MemoryJournal", "Record", "SqliteJournal", "Watcher", "open_journal"]
+
+_log = logging.getLogger(__name__)
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that happened: its kind, when (seconds since 1970 UTC), in which run, and what.
+
+    `seq` is its place in the journal, given on append; it grows, gaps may occur.
+    """
+
+    kind: str
+    at: float
+    run: str
+    body: dict[str, Any]
+    seq: int = 0
+
+
+Watcher = Callable[[Record], None]
+
+
+class Journal(Protocol):
+    """Where records go and come from, safe to use from many threads."""
+
+    def append(self, record: Record) -> Record:
+        """The record as kept, with its `seq`; on disk (where there is one) when this returns."""
+        ...
+
+    def read(
+        self, run: str | None = None, *, kinds: Collection[str] = (), after: int = 0
+    ) -> Iterator[Record]:
+        """Records in order: of one run or all, of some kinds or all, with `seq` above `after`."""
+        ...
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Call `watcher` after every append; what this returns ends it."""
+        ...
+
+    def claim(self, run: str) -> Callable[[], None]:
+        """Keep every other process out of `run` until the returned function is called."""
+        ...
+
+    def close(self) -> None:
+        """Release the file. Appending afterwards is a `JournalError`."""
+        ...
+
+
+class _Watched:
+    """The part every journal shares: watchers, told after the append and never able to fail it."""
+
+    def __init__(self) -> None:
+        self._watchers: list[Watcher] = []
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _tell(self, record: Record) -> None:
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(record)
+            except Exception:  # border: a display or tracker must never fail the run
+                _log.warning("a watcher of the journal failed and goes on", exc_info=True)
+
+
+class MemoryJournal(_Watched):
+    """A journal that lives as long as the process.
+
+    >>> journal = MemoryJournal()
+    >>> journal.append(Record("note", 0.0, "r1", {"text": "hello"})).seq
+    1
+    >>> [record.body for record in journal.read("r1")]
+    [{'text': 'hello'}]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: list[Record] = []
+        self._lock = threading.Lock()  # protects _records
+
+    def append(self, record: Record) -> Record:
+        body = json.loads(_dump(record))
+        with self._lock:
+            kept = replace(record, body=body, seq=len(self._records) + 1)
+            self._records.append(kept)
+        self._tell(kept)
+        return kept
+
+    def read(
+        self, run: str | None = None, *, kinds: Collection[str] = (), after: int = 0
+    ) -> Iterator[Record]:
+        with self._lock:
+            records = self._records[after:]
+        for record in records:
+            if (run is None or record.run == run) and (not kinds or record.kind in kinds):
+                yield record
+
+    def claim(self, run: str) -> Callable[[], None]:  # noqa: ARG002 - nobody else can see it
+        return lambda: None
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class SqliteJournal(_Watched):
+    """A journal in one SQLite file (WAL), shared by the processes of one machine.
+
+    An append is committed before it returns and survives the death of the process. It is not
+    synced to the platter one by one: a power cut may take the last records, never tear the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._lock = threading.Lock()  # protects the connection
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, timeout=30.0
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"cannot open the journal {str(self.path)!r}: {error}") from error
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            self._check_format(db)
+        except sqlite3.Error as error:
+            db.close()
+            raise JournalError(
+                f"{str(self.path)!r} is not a journal: {error}. Name another file."
+            ) from error
+        except JournalError:
+            db.close()
+            raise
+        return db
+
+    def _check_format(self, db: sqlite3.Connection) -> None:
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found > _FORMAT:
+            raise JournalError(
+                f"{str(self.path)!r} was written by a later version (format {found}, this one "
+                f"reads {_FORMAT}): upgrade compilm"
+            )
+        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if found == 0 and tables - {"records"}:
+            raise JournalError(
+                f"{str(self.path)!r} is an SQLite file of something else (tables "
+                f"{sorted(tables)}): name another file for the journal"
+            )
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, "
+            "at REAL NOT NULL, run TEXT NOT NULL, body TEXT NOT NULL)"
+        )
+        db.execute("CREATE INDEX IF NOT EXISTS records_by_run ON records (run, seq)")
+        db.execute(f"PRAGMA user_version={_FORMAT}")
+
+    def append(self, record: Record) -> Record:
+        row = (record.kind, record.at, record.run, _dump(record))
+        try:
+            with self._lock:
+                seq = self._db.execute(
+                    "INSERT INTO records (kind, at, run, body) VALUES (?, ?, ?, ?)", row
+                ).lastrowid
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"cannot write to the journal {str(self.path)!r}: {error}"
+            ) from error
+        kept = replace(record, seq=seq or 0)
+        self._tell(kept)
+        return kept
+
+    def read(
+        self, run: str | None = None, *, kinds: Collection[str] = (), after: int = 0
+    ) -> Iterator[Record]:
+        clauses, values = ["seq > ?"], [after]
+        if run is not None:
+            clauses.append("run = ?")
+            values.append(run)  # type: ignore[arg-type]  # sqlite takes both
+        if kinds:
+            clauses.append(f"kind IN ({','.join('?' * len(kinds))})")
+            values.extend(kinds)  # type: ignore[arg-type]  # sqlite takes both
+        query = (
+            "SELECT seq, kind, at, run, body FROM records WHERE "
+            + " AND ".join(clauses)
+            + " ORDER BY seq"
+        )
+        try:
+            with self._lock:
+                rows = self._db.execute(query, values).fetchall()
+            for seq, kind, at, of_run, body in rows:
+                yield Record(kind, at, of_run, json.loads(body), seq)
+        except (sqlite3.Error, ValueError) as error:
+            raise JournalError(f"cannot read the journal {str(self.path)!r}: {error}") from error
+
+    def claim(self, run: str) -> Callable[[], None]:
+        lock = self.path.with_name(f"{self.path.name}.{run}.lock")
+        return _lock_file(lock, run)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def open_journal(path: str | Path | None) -> Journal:
+    """The journal at `path`, made if it is not there; in memory for `None`.
+
+    >>> type(open_journal(None)).__name__
+    'MemoryJournal'
+    """
+    return MemoryJournal() if path is None else SqliteJournal(path)
+
+
+def _dump(record: Record) -> str:
+    try:
+        return json.dumps(record.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise JournalError(f"a {record.kind!r} record is not plain JSON: {error}") from error
+
+
+def _lock_file(lock: Path, run: str) -> Callable[[], None]:
+    """Hold an advisory lock that the system drops when the process dies, however it dies."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - Windows: no second process is kept out there
+        return lambda: None
+    handle = lock.open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        raise JournalError(
+            f"run {run!r} is being worked on by another process; wait for it, or stop it first"
+        ) from error
+
+    def release() -> None:
+        # Unlinked while still held, so that no other process can lock the old file.
+        lock.unlink(missing_ok=True)
+        handle.close()
+
+    return release

@@ -1,0 +1,247 @@
+"""What a compile may spend, and the one ledger that says what it has spent.
+
+The budget is a hard ceiling: every call is reserved before it is made and settled after. What is
+reserved and not yet settled counts as spent, so that calls made side by side cannot cross it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..clock import Clock
+from ..errors import BudgetExceeded, RunStopped, UsageError
+
+__all__ = ["Budget", "Ledger", "Spent"]
+
+_UNITS = {
+    "rollouts": "rollouts",
+    "rollout": "rollouts",
+    "calls": "calls",
+    "call": "calls",
+    "tokens": "tokens",
+    "usd": "usd",
+    "$": "usd",
+    "s": "seconds",
+    "m": "minutes",
+    "h": "hours",
+}
+_SECONDS = {"minutes": 60.0, "hours": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Ceilings for one compile; `None` means no ceiling of that kind.
+
+    rollouts: executions of the program on one example. calls: requests to a model, retries and the
+    proposer's included. tokens: in and out. usd: US dollars. seconds: wall time.
+
+    >>> Budget.parse("1000rollouts, 2usd")
+    Budget(rollouts=1000, calls=None, tokens=None, usd=2.0, seconds=None)
+    """
+
+    rollouts: int | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise UsageError(f"budget {field.name} must be a number, not {value!r}")
+            if not math.isfinite(value) or value < 0:
+                raise UsageError(f"budget {field.name} must be 0 or more, not {value!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """A budget from text such as `1000rollouts`, `2usd`, `500calls,20m`.
+
+        >>> Budget.parse("20m").seconds
+        1200.0
+        """
+        found: dict[str, Any] = {}
+        for part in filter(None, re.split(r"[,\s]+(?![a-z])|,", text.strip())):
+            match = re.fullmatch(r"\$?\s*([\d_.]+)\s*([a-z$]*)", part.strip().lower())
+            unit = _UNITS.get("usd" if match and part.strip()[0] == "$" else (match or [""] * 3)[2])
+            if match is None or unit is None:
+                raise UsageError(
+                    f"budget {part!r} is not understood: write a number and a unit, such as "
+                    "1000rollouts, 500calls, 2usd, 200000tokens, 90s, 20m or 1h"
+                )
+            number = float(match[1].replace("_", ""))
+            if unit in _SECONDS:
+                unit, number = "seconds", number * _SECONDS[unit]
+            found[unit] = number if unit in {"usd", "seconds"} else int(number)
+        return cls(**found)
+
+    def to_json(self) -> dict[str, Any]:
+        """The ceilings by name, `None` where there is none."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a compile has used. `usd` is `None` as soon as the price of one call is unknown.
+
+    >>> Spent(calls=3, usd=None).to_json()["usd"] is None
+    True
+    """
+
+    rollouts: int = 0
+    calls: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures by name."""
+        return asdict(self)
+
+
+class Ledger:
+    """Counts a compile's spending and refuses what would cross its budget. Safe under threads.
+
+    >>> from compilm.clock import ManualClock
+    >>> ledger = Ledger(Budget(calls=1), ManualClock())
+    >>> ledger.reserve(tokens=10)
+    >>> ledger.settle(reserved=10, tokens=12, usd=0.0)
+    >>> try:
+    ...     ledger.reserve(tokens=10)
+    ... except RunStopped as stop:
+    ...     print(stop.reason)
+    budget: 1 calls
+    """
+
+    def __init__(self, budget: Budget, clock: Clock, *, before_s: float = 0.0) -> None:
+        self.budget = budget
+        self._clock = clock
+        self._start = clock.now() - before_s
+        self._changed = threading.Condition()  # protects everything below
+        self._rollouts = self._calls = self._tokens = self._lost = 0
+        self._usd: float | None = 0.0
+        self._flying = self._flying_tokens = 0
+        self._dearest = 0.0
+        self._stop: RunStopped | None = None
+        self._held = 0
+
+    def spent(self) -> Spent:
+        """What has been used until now; calls in flight are not in it."""
+        with self._changed:
+            usd = None if self._usd is None else round(self._usd, 10)
+            return Spent(self._rollouts, self._calls, self._tokens, usd, self._seconds())
+
+    @property
+    def lost(self) -> int:
+        """Calls that were sent by a process that died before it could write the answer down."""
+        return self._lost
+
+    def hold(self, calls: int) -> None:
+        """Keep `calls` back: nothing but the end of the compile may use them."""
+        with self._changed:
+            self._held = calls
+
+    def stop(self, stop: RunStopped) -> None:
+        """From now on every reservation is refused with `stop`; the first stop stays."""
+        with self._changed:
+            self._stop = self._stop or stop
+            self._changed.notify_all()
+
+    def resume(self) -> None:
+        """Take calls again after a stop that left part of the budget."""
+        with self._changed:
+            self._stop = None
+
+    def count_rollout(self) -> None:
+        """One more execution of the program on one example."""
+        with self._changed:
+            self._rollouts += 1
+
+    def release(self, *, reserved: int) -> None:
+        """Give back a reservation whose call was not made."""
+        with self._changed:
+            self._flying -= 1
+            self._flying_tokens -= reserved
+            self._changed.notify_all()
+
+    def replay(self, *, tokens: int, usd: float | None) -> None:
+        """A call that an earlier process of this run paid for."""
+        with self._changed:
+            self._calls += 1
+            self._add(tokens, usd)
+
+    def replay_lost(self, calls: int) -> None:
+        """Calls sent by an earlier process of this run whose answers were lost with it."""
+        with self._changed:
+            self._lost += calls
+
+    def reserve(self, *, tokens: int) -> None:
+        """Room for one call of about `tokens`, or `RunStopped`; waits while it is undecided."""
+        with self._changed:
+            while True:
+                if self._stop is not None:
+                    raise RunStopped(self._stop.reason, cause=self._stop.cause)
+                crossed, certain = self._crossed(tokens)
+                if crossed is None:
+                    break
+                if certain or not self._flying:
+                    self._stop = _out_of(crossed)
+                    self._changed.notify_all()
+                    raise self._stop
+                self._changed.wait(timeout=0.5)
+            self._flying += 1
+            self._flying_tokens += tokens
+
+    def settle(self, *, reserved: int, tokens: int, usd: float | None) -> None:
+        """The reserved call was made and used `tokens`; failed ones count as calls too."""
+        with self._changed:
+            self._flying -= 1
+            self._flying_tokens -= reserved
+            self._calls += 1
+            self._add(tokens, usd)
+            self._changed.notify_all()
+            if self._usd is None and self.budget.usd is not None and self._stop is None:
+                self._stop = RunStopped(
+                    "the price of a call is unknown, so the usd budget cannot be kept: "
+                    "give a budget in calls or tokens",
+                    cause=BudgetExceeded("unknown price under a usd budget"),
+                )
+
+    def _add(self, tokens: int, usd: float | None) -> None:
+        self._tokens += tokens
+        self._usd = None if usd is None or self._usd is None else self._usd + usd
+        self._dearest = max(self._dearest, usd or 0.0)
+
+    def _seconds(self) -> float:
+        return self._clock.now() - self._start
+
+    def _crossed(self, tokens: int) -> tuple[str | None, bool]:
+        """The ceiling one more call would cross, and whether calls in flight cannot change that."""
+        limit = self.budget
+        calls = self._calls + self._lost + self._flying + 1 + self._held
+        if limit.calls is not None and calls > limit.calls:
+            return f"{limit.calls} calls", True
+        if limit.seconds is not None and self._seconds() >= limit.seconds:
+            return f"{limit.seconds:g} seconds", True
+        if limit.tokens is not None:
+            if self._tokens + tokens > limit.tokens:
+                return f"{limit.tokens} tokens", True
+            if self._tokens + self._flying_tokens + tokens > limit.tokens:
+                return f"{limit.tokens} tokens", False
+        if limit.usd is not None and self._usd is not None:
+            if self._usd + self._dearest > limit.usd:
+                return f"{limit.usd:g} usd", True
+            unpriced = self._flying and not self._dearest
+            if unpriced or self._usd + self._dearest * (self._flying + 1) > limit.usd:
+                return f"{limit.usd:g} usd", False
+        return None, True
+
+
+def _out_of(what: str) -> RunStopped:
+    return RunStopped(f"budget: {what}", cause=BudgetExceeded(f"the budget of {what} is used up"))

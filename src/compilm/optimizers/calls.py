@@ -1,0 +1,301 @@
+"""The two layers under every call of a compile: what is paid is counted, what is paid is kept.
+
+`Metered` sits right above the provider: it reserves each attempt in the ledger, says in the
+journal that it goes out, and settles it. `Recorded` sits on top of the stack: it answers from the
+journal what was answered before, lets one of several equal calls in flight go through, and writes
+the answer down before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+from dspy import lm15
+
+from .. import canonical
+from ..engine import SAMPLE, EnginePair
+from ..errors import ProviderRejected, RunStopped
+from ..programs import models
+from .budget import Ledger
+from .records import Writer
+
+__all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
+
+_REJECTIONS = ("LMAuthError", "LMBillingError", "AuthError", "BillingError")
+_TYPICAL_OUTPUT = 256  # tokens reserved for an answer before any was seen
+
+
+@dataclass(slots=True)
+class Scope:
+    """What one piece of work asked of models, noted even where the program swallows a failure.
+
+    keys: the calls asked for, answered from the journal or paid; unmanaged: calls of LMs that a
+    program or metric reaches through a global, which are counted but cannot be replayed.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    unmanaged: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("compilm_rollout_scope", default=None)
+
+
+class Metered:
+    """A layer: each attempt is reserved, announced, made once and settled."""
+
+    def __init__(self, role: str, model: str, ledger: Ledger, writer: Writer) -> None:
+        self._role, self._model = role, model
+        self._ledger, self._writer = ledger, writer
+        self._longest = _TYPICAL_OUTPUT
+
+    def __call__(self, inner: EnginePair) -> EnginePair:
+        return EnginePair(_MeteredEngine(self, inner.sync), _AsyncMeteredEngine(self, inner))
+
+    def start(self, request: lm15.Request) -> int:
+        """Reserve and announce one attempt; the tokens reserved."""
+        text = sum(len(part.text) for part in _texts(request))
+        reserved = text // 3 + (request.config.max_tokens or self._longest)
+        self._ledger.reserve(tokens=reserved)
+        self._writer.call_sent(role=self._role, request=_key(request))
+        return reserved
+
+    def answered(self, response: lm15.Response, reserved: int) -> None:
+        """Settle an attempt that was answered."""
+        used = response.usage
+        tokens = (used.input_tokens or 0) + (used.output_tokens or 0) if used else 0
+        self._longest = max(self._longest, (used.output_tokens or 0) if used else 0)
+        cost = models.usd(response, self._model)
+        self._ledger.settle(reserved=reserved, tokens=tokens or reserved, usd=cost)
+
+    def failed(self, error: BaseException, reserved: int, request: lm15.Request) -> None:
+        """Settle an attempt that failed: it is a call; what it cost, providers do not bill."""
+        self._ledger.settle(reserved=reserved, tokens=0, usd=0.0)
+        self._writer.call_failed(role=self._role, request=_key(request), error=error)
+        if type(error).__name__ in _REJECTIONS:
+            cause = ProviderRejected(f"{self._model} refuses this account: {type(error).__name__}")
+            stop = RunStopped(f"{self._role}: {cause}", cause=cause)
+            self._ledger.stop(stop)
+            raise stop from error
+
+
+class _MeteredEngine:
+    def __init__(self, meter: Metered, inner: Any) -> None:
+        self._meter, self._inner = meter, inner
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        reserved = self._meter.start(request)
+        try:
+            response: lm15.Response = self._inner.complete(request)
+        except BaseException as error:
+            self._meter.failed(error, reserved, request)
+            raise
+        self._meter.answered(response, reserved)
+        return response
+
+    def stream(self, request: lm15.Request) -> Iterator[Any]:
+        yield from lm15.response_to_events(self.complete(request))
+
+
+class _AsyncMeteredEngine:
+    def __init__(self, meter: Metered, inner: EnginePair) -> None:
+        self._meter, self._inner = meter, inner.asynchronous
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        reserved = await asyncio.to_thread(self._meter.start, request)
+        try:
+            response: lm15.Response = await self._inner.complete(request)
+        except BaseException as error:
+            self._meter.failed(error, reserved, request)
+            raise
+        self._meter.answered(response, reserved)
+        return response
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
+        for event in lm15.response_to_events(await self.complete(request)):
+            yield event
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A paid answer: the response as plain JSON, its tokens (in, out) and its price if known."""
+
+    response: dict[str, Any]
+    input_tokens: int | None
+    output_tokens: int | None
+    usd: float | None
+
+    @classmethod
+    def of(cls, response: lm15.Response, usd: float | None) -> Answer:
+        used = response.usage
+        sent, got = (used.input_tokens, used.output_tokens) if used else (None, None)
+        return cls(models.response_to_json(response), sent, got, usd)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Answer:
+        """The answer in the body of a `call` record."""
+        return cls(body["response"], body["input_tokens"], body["output_tokens"], body["usd"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer's part of a `call` record."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out; 0 where the provider did not say."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+class Answers:
+    """The answers a run has paid for, by key, and the calls in flight. Safe under threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # protects both
+        self._known: dict[str, Answer] = {}
+        self._flying: dict[str, Future[lm15.Response]] = {}
+
+    def learn(self, key: str, answer: Answer) -> None:
+        """An answer that the journal holds."""
+        self._known[key] = answer
+
+    def known(self, key: str) -> Answer | None:
+        """The answer to the call `key`, if it was given."""
+        return self._known.get(key)
+
+    def claim(self, key: str) -> lm15.Response | Future[lm15.Response] | None:
+        """The answer, the call in flight that will bring it, or `None`: the caller makes it."""
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                return models.response_from_json(known.response)
+            flying = self._flying.get(key)
+            if flying is None:
+                self._flying[key] = Future()
+            return flying
+
+    def settle(self, key: str, outcome: Answer | BaseException) -> None:
+        """Hand the outcome to everyone who waits; only answers are remembered."""
+        with self._lock:
+            future = self._flying.pop(key)
+            if isinstance(outcome, Answer):
+                self._known[key] = outcome
+        if isinstance(outcome, Answer):
+            future.set_result(models.response_from_json(outcome.response))
+        else:
+            future.set_exception(outcome)
+
+
+class Recorded:
+    """A layer: answers from the journal, single flight, and every answer written before use."""
+
+    def __init__(self, role: str, lm: dspy.LM, answers: Answers, writer: Writer) -> None:
+        self.role, self.model = role, str(lm.model)
+        self._identity = models.identity(lm)
+        self._answers, self._writer = answers, writer
+
+    def __call__(self, inner: EnginePair) -> EnginePair:
+        return EnginePair(_RecordedEngine(self, inner.sync), _AsyncRecordedEngine(self, inner))
+
+    def key(self, request: lm15.Request) -> str:
+        """The call's key: who is asked, what, and for which sample."""
+        sample = SAMPLE.get()
+        rollout, index = (sample.rollout_id, sample.index) if sample else (None, 0)
+        if sample:
+            sample.index += 1
+        return canonical.digest([self._identity, _key(request), rollout, index])
+
+    def claim(self, key: str) -> lm15.Response | Future[lm15.Response] | None:
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.keys.append(key)
+        return self._answers.claim(key)
+
+    def answered(self, key: str, response: lm15.Response) -> None:
+        answer = Answer.of(response, models.usd(response, self.model))
+        self._writer.call(key=key, role=self.role, model=response.model, **answer.to_json())
+        self._answers.settle(key, answer)
+
+    def failed(self, key: str, error: BaseException) -> None:
+        self.noted(error)
+        self._answers.settle(key, error)
+
+    def noted(self, error: BaseException) -> None:
+        scope = SCOPE.get()
+        if scope is not None and models.is_infrastructure(error):
+            scope.failures.append(type(error).__name__)
+
+
+class _RecordedEngine:
+    def __init__(self, layer: Recorded, inner: Any) -> None:
+        self._layer, self._inner = layer, inner
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        layer = self._layer
+        key = layer.key(request)
+        found = layer.claim(key)
+        if isinstance(found, Future):
+            try:
+                return found.result()
+            except BaseException as error:
+                layer.noted(error)
+                raise
+        if found is not None:
+            return found
+        try:
+            response: lm15.Response = self._inner.complete(request)
+        except BaseException as error:
+            layer.failed(key, error)
+            raise
+        layer.answered(key, response)
+        return response
+
+    def stream(self, request: lm15.Request) -> Iterator[Any]:
+        yield from lm15.response_to_events(self.complete(request))
+
+
+class _AsyncRecordedEngine:
+    def __init__(self, layer: Recorded, inner: EnginePair) -> None:
+        self._layer, self._inner = layer, inner.asynchronous
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        layer = self._layer
+        key = layer.key(request)
+        found = layer.claim(key)
+        if isinstance(found, Future):
+            try:
+                return await asyncio.wrap_future(found)
+            except BaseException as error:
+                layer.noted(error)
+                raise
+        if found is not None:
+            return found
+        try:
+            response: lm15.Response = await self._inner.complete(request)
+        except BaseException as error:
+            layer.failed(key, error)
+            raise
+        layer.answered(key, response)
+        return response
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
+        for event in lm15.response_to_events(await self.complete(request)):
+            yield event
+
+
+def _key(request: lm15.Request) -> str:
+    return models.request_digest(request)
+
+
+def _texts(request: lm15.Request) -> Iterator[Any]:
+    """Every text part of a request, for an estimate of its length."""
+    system = request.system if isinstance(request.system, tuple) else ()
+    for part in [*system, *(part for message in request.messages for part in message.parts)]:
+        if hasattr(part, "text"):
+            yield part

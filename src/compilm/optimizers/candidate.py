@@ -1,0 +1,86 @@
+"""A candidate: texts and demonstrations for every predictor, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import canonical
+from ..artifact import Predictor
+
+__all__ = ["BASELINE", "Candidate", "Proposal"]
+
+BASELINE = "c0"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a proposer hands in: new states for some predictors, the move's name, and a note."""
+
+    move: str
+    changes: Mapping[str, Predictor]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """States for every predictor of the program, in the program's order. `c0` is the baseline."""
+
+    number: int
+    predictors: tuple[Predictor, ...]
+    move: str = "baseline"
+    parent: str | None = None
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        """`c` and the number in this run."""
+        return f"c{self.number}"
+
+    @property
+    def digest(self) -> str:
+        """Equal for candidates that put the same words into the prompts."""
+        return canonical.digest(
+            [[p.path, p.instructions, [dict(demo) for demo in p.demos]] for p in self.predictors]
+        )
+
+    @property
+    def by_path(self) -> dict[str, Predictor]:
+        """The states by predictor path."""
+        return {predictor.path: predictor for predictor in self.predictors}
+
+    @property
+    def size(self) -> int:
+        """Characters of instructions and demonstrations: what every call carries along."""
+        return sum(
+            len(p.instructions) + sum(len(canonical.dumps(dict(demo))) for demo in p.demos)
+            for p in self.predictors
+        )
+
+    def child(self, number: int, proposal: Proposal) -> Candidate:
+        """This candidate with the proposal's changes."""
+        predictors = tuple(proposal.changes.get(p.path, p) for p in self.predictors)
+        return replace(
+            self,
+            number=number,
+            predictors=predictors,
+            move=proposal.move,
+            parent=self.id,
+            note=proposal.note,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of a `candidate` record."""
+        return {
+            "id": self.id,
+            "number": self.number,
+            "digest": self.digest,
+            "parent": self.parent,
+            "move": self.move,
+            "note": self.note,
+            "predictors": {
+                p.path: {"instructions": p.instructions, "demos": [dict(d) for d in p.demos]}
+                for p in self.predictors
+            },
+        }

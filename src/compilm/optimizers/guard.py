@@ -1,0 +1,73 @@
+"""The guard that no model call slips past: it counts what a program reaches behind our back.
+
+A metric or program may hold an LM in a global, where it cannot be exchanged for a metered one.
+DSPy's callbacks see every LM call; a `BaseException` raised there stops the call, which is the
+one way to make a budget hold for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from ..engine import SAMPLE
+from ..errors import RunStopped
+from .budget import Ledger
+from .calls import SCOPE
+
+__all__ = ["Guard"]
+
+_TYPICAL_TOKENS = 1000
+
+
+class Guard(BaseCallback):
+    """Reserves and settles the calls of LMs that are not metered; takes a person's interrupt."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._reserved: dict[str, int] = {}
+        self._lock = threading.Lock()  # protects _reserved
+
+    def interrupt(self) -> None:
+        """No more calls from now on; those in flight may end."""
+        self._ledger.stop(RunStopped("interrupted"))
+
+    def count_rollout(self) -> None:
+        """One more execution of the program on one example."""
+        self._ledger.count_rollout()
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 - dspy's signature
+        if SAMPLE.get() is not None:
+            return  # below a RoleLM: metered there
+        from ..programs.models import RoleLM
+
+        if isinstance(instance, RoleLM):
+            return
+        attempts = 1 + int(getattr(instance, "num_retries", 0) or 0)
+        for done in range(attempts):
+            try:
+                self._ledger.reserve(tokens=_TYPICAL_TOKENS)
+            except RunStopped:
+                for _ in range(done):
+                    self._ledger.release(reserved=_TYPICAL_TOKENS)
+                raise
+        with self._lock:
+            self._reserved[call_id] = attempts
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        with self._lock:
+            attempts = self._reserved.pop(call_id, 0)
+        if not attempts:
+            return
+        tokens = len(str(outputs)) // 4
+        self._ledger.settle(reserved=_TYPICAL_TOKENS, tokens=tokens, usd=None)
+        for _ in range(attempts - 1):
+            self._ledger.release(reserved=_TYPICAL_TOKENS)
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.unmanaged += 1
+            if isinstance(exception, dspy.LMError):
+                scope.failures.append(type(exception).__name__)

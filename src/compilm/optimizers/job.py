@@ -1,0 +1,130 @@
+"""The job: everything a compile is made of, and the name that makes equal jobs one run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+
+from .. import __version__, canonical
+from ..artifact import Predictor
+from ..clock import SYSTEM_CLOCK, Clock
+from ..datasets import DataSet
+from ..engine import Layer
+from ..journal import Journal
+from ..metrics import Metric
+from ..programs import models
+from ..programs.predictors import fingerprint, shape
+from ..programs.reference import source_fingerprint
+from .budget import Budget
+
+__all__ = ["Job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A compile as asked for. Jobs with the same `run` are one job: each goes on as the other.
+
+    `roles` must hold `default`; `proposer` falls back to it. `retry` is the layer that repeats
+    failed attempts. Concurrency, journal, clock and retry do not change what comes out.
+    """
+
+    program: dspy.Module
+    metric: Metric
+    train: DataSet
+    val: DataSet
+    test: DataSet
+    level: int
+    budget: Budget
+    roles: Mapping[str, dspy.LM]
+    seed: int
+    journal: Journal
+    name: str
+    reference: str = ""
+    frozen: tuple[str, ...] = ()
+    concurrency: int = 32
+    retry: Layer = field(default=lambda engine: engine)
+    clock: Clock = SYSTEM_CLOCK
+    notes: tuple[str, ...] = ()
+    split_note: str = ""
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """The program's predictors as it was given."""
+        return shape(self.program)
+
+    @property
+    def run(self) -> str:
+        """The run's id: the name and a digest of everything that changes the outcome."""
+        predictors = self.predictors
+        spec = {
+            "version": __version__,
+            "program": [p.to_json() for p in predictors],
+            "source": source_fingerprint(self.program),
+            "metric": [self.metric.name, self.metric.fingerprint],
+            "data": [data.fingerprint for data in (self.train, self.val, self.test)],
+            "order": [canonical.digest(list(d.ids)) for d in (self.train, self.val, self.test)],
+            "level": self.level,
+            "budget": self.budget.to_json(),
+            "roles": {role: models.identity(lm) for role, lm in sorted(self.roles.items())},
+            "adapter": self.adapter,
+            "seed": self.seed,
+            "frozen": list(self.frozen),
+        }
+        return f"{self.name}-{canonical.short(canonical.digest(spec), 10)}"
+
+    @property
+    def splits(self) -> dict[str, DataSet]:
+        """The three parts by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def adapter(self) -> str:
+        """The class name of the adapter that renders prompts: DSPy's setting, else ChatAdapter."""
+        adapter = dspy.settings.adapter
+        return type(adapter).__name__ if adapter is not None else "ChatAdapter"
+
+    @property
+    def notice(self) -> str:
+        """What every output must say about the models, if anything."""
+        embedded = any(models.is_embedded(lm) for lm in self.roles.values())
+        return "embedded, not a language model" if embedded else ""
+
+    def header(self) -> dict[str, Any]:
+        """The body of the `run.started` record."""
+        predictors = self.predictors
+        return {
+            "name": self.name,
+            "level": self.level,
+            "optimizer": None,
+            "seed": self.seed,
+            "budget": self.budget.to_json(),
+            "program": {
+                "reference": self.reference,
+                "fingerprint": fingerprint(predictors),
+                "predictors": [p.to_json() for p in predictors],
+            },
+            "metric": {"name": self.metric.name, "fingerprint": self.metric.fingerprint},
+            "data": {name: described(data) for name, data in self.splits.items()},
+            "models": {role: str(lm.model) for role, lm in sorted(self.roles.items())},
+            "notice": self.notice,
+            "versions": versions(),
+            "split_note": self.split_note,
+        }
+
+
+def described(data: DataSet) -> dict[str, Any]:
+    """A data set by name, size and fingerprint."""
+    return {"name": data.name, "size": len(data), "fingerprint": data.fingerprint}
+
+
+def versions() -> dict[str, str]:
+    """What the compile ran on."""
+    return {
+        "compilm": __version__,
+        "dspy": str(dspy.__version__),
+        "python": platform.python_version(),
+    }

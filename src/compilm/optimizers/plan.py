@@ -1,0 +1,140 @@
+"""What a compile would take, told before anything is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dspy import lm15
+
+from ..metrics.stats import minimum_detectable
+from ..programs import models
+from .job import Job
+from .recipes import recipe
+
+__all__ = ["Plan", "Range", "plan_job"]
+
+_ANSWER = 120  # tokens of a typical answer of one predictor
+_SECONDS_A_CALL = (0.5, 3.0)  # of a remote model, between quick and slow
+_EMBEDDED_SECONDS = (0.002, 0.02)
+
+
+class Range(NamedTuple):
+    """A low and a high guess."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A guess at what a compile takes; the budget caps every figure.
+
+    seconds are wall time at the job's concurrency. usd is `None` where the price is unknown.
+    minimum_detectable: the true gain that the held-out examples would prove with a power of 80 %.
+    """
+
+    rollouts: Range
+    calls: Range
+    tokens: Range
+    usd: Range | None
+    seconds: Range
+    minimum_detectable: float
+    held_out: int
+    note: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The plan as plain JSON."""
+        named = {name: getattr(self, name) for name in self.__slots__}
+        return {k: {"low": v.low, "high": v.high} if isinstance(v, Range) else v
+                for k, v in named.items()}  # fmt: skip
+
+    def __str__(self) -> str:
+        money = (
+            "price unknown" if self.usd is None else f"${self.usd.low:.2f} to ${self.usd.high:.2f}"
+        )
+        return "\n".join(
+            [
+                f"rollouts  {self.rollouts.low:,.0f} to {self.rollouts.high:,.0f}",
+                f"calls     {self.calls.low:,.0f} to {self.calls.high:,.0f}",
+                f"tokens    {self.tokens.low:,.0f} to {self.tokens.high:,.0f}",
+                f"money     {money}",
+                f"time      {_time(self.seconds.low)} to {_time(self.seconds.high)}",
+                f"proof     {self.held_out} held-out examples prove a true gain of "
+                f"{self.minimum_detectable:.3f} four times in five",
+                *([self.note] if self.note else []),
+            ]
+        )
+
+
+def plan_job(job: Job) -> Plan:
+    """The plan for `job`: rollouts from its recipe and data, the rest from them."""
+    steps = recipe(job.level)
+    n, final = len(job.val), 2 * len(job.test)
+    low, high = float(n + len(job.test)), float(n + final)
+    if steps.opening:
+        first = 10 * (len(steps.opening) + 1)
+        low = n + min(48, len(job.train)) + first + len(job.test)
+        high = n + steps.most_rounds * (48 + 2.5 * n) + 3 * first + final
+    if job.budget.rollouts is not None:
+        low, high = min(low, job.budget.rollouts), min(high, job.budget.rollouts)
+    predictors = len(job.predictors)
+    calls = Range(low * predictors, high * predictors)
+    if job.budget.calls is not None:
+        calls = Range(min(calls.low, job.budget.calls), min(calls.high, job.budget.calls))
+    bare, shown = _prompt_tokens(job)
+    tokens = Range(calls.low * (bare + _ANSWER), calls.high * (bare + 16 * shown + _ANSWER))
+    if job.budget.tokens is not None:
+        tokens = Range(min(tokens.low, job.budget.tokens), min(tokens.high, job.budget.tokens))
+    return Plan(
+        Range(low, high),
+        calls,
+        tokens,
+        _usd(job, calls, tokens),
+        _seconds(job, calls),
+        minimum_detectable(len(job.test)) if job.test else 1.0,
+        len(job.test),
+        job.notice,
+    )
+
+
+def _prompt_tokens(job: Job) -> tuple[float, float]:
+    """Tokens of a bare prompt and of one more demonstration, a predictor on average."""
+    example = job.train[0]
+    inputs = sum(len(str(value)) for value in dict(example.inputs()).values()) / 4
+    outputs = sum(len(str(value)) for value in dict(example.labels()).values()) / 4
+    fields = [len(p.instructions) + 60 * len((*p.inputs, *p.outputs)) for p in job.predictors]
+    return sum(fields) / len(fields) / 4 + 150 + inputs, inputs + outputs + 30
+
+
+def _usd(job: Job, calls: Range, tokens: Range) -> Range | None:
+    model = str(job.roles["default"].model)
+
+    def price(all_tokens: float, all_calls: float) -> float | None:
+        out = int(all_calls * _ANSWER)
+        usage = lm15.Usage(input_tokens=max(0, int(all_tokens) - out), output_tokens=out)
+        message = lm15.Message.assistant((lm15.TextPart("."),))
+        name = model.partition("/")[2] or model
+        answer = lm15.Response(
+            id=None, model=name, message=message, finish_reason="stop", usage=usage
+        )
+        return models.usd(answer, model)
+
+    low, high = price(tokens.low, calls.low), price(tokens.high, calls.high)
+    if low is None or high is None:
+        return None
+    cap = job.budget.usd if job.budget.usd is not None else float("inf")
+    return Range(min(low, cap), min(high, cap))
+
+
+def _seconds(job: Job, calls: Range) -> Range:
+    embedded = models.is_embedded(job.roles["default"])
+    quick, slow = _EMBEDDED_SECONDS if embedded else _SECONDS_A_CALL
+    side_by_side = 1 if embedded else min(job.concurrency, 10)
+    found = Range(calls.low * quick / side_by_side, calls.high * slow / side_by_side)
+    cap = job.budget.seconds
+    return found if cap is None else Range(min(found.low, cap), min(found.high, cap))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,1 @@
+"""Proposers: what to try next, from what the run has seen, as changes for predictors."""

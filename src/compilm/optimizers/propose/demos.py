@@ -1,0 +1,141 @@
+"""Demonstrations: labeled ones from the training data, bootstrapped ones from good rollouts."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ... import canonical
+from ...artifact import Predictor
+from ...datasets import DataSet
+from ..candidate import Proposal
+from ..evaluate import Rollout
+from .base import Scene
+
+__all__ = ["Demos", "Swap", "bootstrapped", "labeled", "spread"]
+
+_THINKING = frozenset({"reasoning", "rationale"})
+_GOOD = 1.0 - 1e-9
+_CLOSED_SET = 0.7  # outputs that repeat this much are a closed set of answers
+
+Demo = dict[str, Any]
+Source = Literal["labeled", "bootstrapped", "mixed"]
+
+
+def labeled(predictor: Predictor, train: DataSet) -> list[Demo]:
+    """Demos that the data itself gives `predictor`: every input and every output is a column.
+
+    A field named `reasoning` may be absent; an output that is null is not a demonstration.
+    """
+    inputs = [field.name for field in predictor.inputs]
+    outputs = [field.name for field in predictor.outputs if field.name not in _THINKING]
+    found = []
+    for example in train:
+        values = {name: example.get(name) for name in [*inputs, *outputs]}
+        if outputs and all(value is not None for value in values.values()):
+            found.append(canonical.plain(values))
+    return found
+
+
+def bootstrapped(predictor: Predictor, rollouts: Sequence[Rollout]) -> list[Demo]:
+    """Demos out of the steps of good rollouts: the perfect ones, else the best third above 0."""
+    scored = [r for r in rollouts if not r.score.is_missing and not r.error]
+    good = [r for r in scored if r.score.value >= _GOOD]
+    if not good:
+        ranked = sorted((r for r in scored if r.score.value > 0), key=lambda r: -r.score.value)
+        good = ranked[: max(1, len(ranked) // 3)]
+    wanted = {field.name for field in (*predictor.inputs, *predictor.outputs)}
+    return [
+        {name: value for name, value in {**step.inputs, **step.outputs}.items() if name in wanted}
+        for rollout in good
+        for step in rollout.steps
+        if step.path == predictor.path
+    ]
+
+
+def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Random) -> list[Demo]:
+    """`k` demos of the pool, in random order, as evenly over the answers as the pool allows.
+
+    Where the outputs hardly repeat there is nothing to spread over and the choice is uniform.
+    """
+    groups: dict[str, list[Demo]] = defaultdict(list)
+    first = next((f.name for f in predictor.outputs if f.name not in _THINKING), "")
+    for demo in pool:
+        groups[canonical.dumps(demo.get(first))].append(demo)
+    if len(groups) > _CLOSED_SET * len(pool):
+        return rng.sample(list(pool), min(k, len(pool)))
+    queues = [rng.sample(group, len(group)) for _, group in sorted(groups.items())]
+    rng.shuffle(queues)
+    chosen: list[Demo] = []
+    while queues and len(chosen) < k:
+        for queue in queues[: k - len(chosen)]:
+            chosen.append(queue.pop())
+        queues = [queue for queue in queues if queue]
+    rng.shuffle(chosen)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Demos:
+    """A move: new demonstrations for every predictor, `k` each, from one source.
+
+    A predictor that the source cannot serve is served by the other one, where that can.
+    """
+
+    source: Source
+    k: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.source} demos"
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        changes = {}
+        for predictor in scene.tunable:
+            chosen = self._choose(predictor, scene)
+            if chosen:
+                changes[predictor.path] = replace(predictor, demos=tuple(chosen))
+        return Proposal(self.name, changes, f"up to {self.k} a predictor") if changes else None
+
+    def _choose(self, predictor: Predictor, scene: Scene) -> list[Demo]:
+        own = labeled(predictor, scene.train)
+        made = bootstrapped(predictor, scene.seen)
+        if self.source == "mixed" and own and made:
+            half = spread(made, predictor, self.k // 2, scene.rng)
+            rest = [demo for demo in own if not _same(demo, half)]
+            return [*half, *spread(rest, predictor, self.k - len(half), scene.rng)]
+        pool = (own or made) if self.source == "labeled" else (made or own)
+        return spread(pool, predictor, self.k, scene.rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A move: one predictor's demonstrations, a part of them exchanged for others of the pool."""
+
+    part: float = 0.5
+
+    @property
+    def name(self) -> str:
+        return "swapped demos"
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        able = [p for p in scene.tunable if p.demos]
+        if not able:
+            return None
+        predictor = scene.rng.choice(able)
+        pool = labeled(predictor, scene.train) or bootstrapped(predictor, scene.seen)
+        fresh = [demo for demo in pool if not _same(demo, predictor.demos)]
+        count = max(1, round(len(predictor.demos) * self.part))
+        kept = scene.rng.sample(list(predictor.demos), len(predictor.demos) - count)
+        demos = [*kept, *spread(fresh, predictor, count, scene.rng)]
+        scene.rng.shuffle(demos)
+        changes = {predictor.path: replace(predictor, demos=tuple(demos))}
+        return Proposal(self.name, changes, f"{count} of {predictor.path}") if fresh else None
+
+
+def _same(demo: Demo, others: Sequence[Demo]) -> bool:
+    text = canonical.dumps(dict(demo))
+    return any(canonical.dumps(dict(other)) == text for other in others)

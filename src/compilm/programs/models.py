@@ -1,0 +1,270 @@
+"""`dspy.LM` objects as engines, engines as `dspy.LM` objects, and their exchange inside a program.
+
+A compile meters every model a program can reach: each `dspy.LM` becomes an engine (one attempt),
+layers go around it, and a `RoleLM` made of the result takes its place in a copy of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import dspy
+from dspy import lm15
+
+# DSPy exports no public (de)serializer for its request and response values; this one line is the
+# only place that reaches for the vendored one.
+from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
+
+from .. import canonical
+from ..engine import SAMPLE, EnginePair, Sample
+
+__all__ = [
+    "RoleLM",
+    "as_engine",
+    "exchange",
+    "identity",
+    "is_embedded",
+    "is_infrastructure",
+    "request_digest",
+    "response_from_json",
+    "response_to_json",
+    "role_lm",
+    "usd",
+]
+
+EMBEDDED = "embedded/"
+_CONNECTION = frozenset(
+    {
+        "api_base",
+        "api_key",
+        "api_version",
+        "azure_ad_token_provider",
+        "base_url",
+        "custom_llm_provider",
+        "extra_headers",
+        "extra_query",
+        "headers",
+        "organization",
+        "project",
+        "timeout",
+    }
+)
+
+
+def is_embedded(lm: dspy.LM) -> bool:
+    """Whether this is the embedded engine, which is not a language model.
+
+    >>> is_embedded(dspy.LM("openai/gpt-5-mini"))
+    False
+    """
+    return str(lm.model).startswith(EMBEDDED)
+
+
+def identity(lm: dspy.LM) -> str:
+    """What makes two LMs answer differently, as one digest: model, address, settings; no keys.
+
+    >>> a, b = dspy.LM("openai/m", api_key="k1"), dspy.LM("openai/m", api_key="k2")
+    >>> identity(a) == identity(b)
+    True
+    """
+    settings = {key: value for key, value in lm.kwargs.items() if key not in _CONNECTION}
+    address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
+    engine = getattr(lm, "engine", "auto")
+    state = engine.dump_state() if hasattr(engine, "dump_state") else type(engine).__qualname__
+    parts = [lm.model, lm.model_type, address, sorted((k, repr(v)) for k, v in settings.items())]
+    return canonical.digest([*parts, engine if isinstance(engine, str) else state])
+
+
+def request_digest(request: lm15.Request) -> str:
+    """The digest of everything a request asks.
+
+    >>> from dspy.lm15 import Message, Request
+    >>> request_digest(Request(model="m", messages=(Message.user("hi"),)))[:10]
+    'sha256:bc8'
+    """
+    return canonical.digest(request_to_dict(request))
+
+
+def response_to_json(response: lm15.Response) -> dict[str, Any]:
+    """A response as plain JSON, for the journal."""
+    return dict(response_to_dict(response))
+
+
+def response_from_json(body: dict[str, Any]) -> lm15.Response:
+    """The response that `response_to_json` wrote down."""
+    return response_from_dict(body)
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether a failed call says nothing about the prompt: limits, outages, transport, surprises.
+
+    A prompt that is too long, or that asks what the model cannot do, is the program's failure.
+
+    >>> is_infrastructure(lm15.RateLimitError("slow down"))
+    True
+    >>> is_infrastructure(lm15.ContextLengthError("too long"))
+    False
+    """
+    own = (
+        dspy.ContextWindowExceededError,
+        dspy.LMInvalidRequestError,
+        dspy.LMUnsupportedFeatureError,
+        lm15.ContextLengthError,
+        lm15.InvalidRequestError,
+        lm15.UnsupportedFeatureError,
+    )
+    return isinstance(error, Exception) and not isinstance(error, own)
+
+
+def usd(response: lm15.Response, model: str) -> float | None:
+    """What a response cost in US dollars by DSPy's bundled price table; `None` where unknown."""
+    if model.startswith(EMBEDDED):
+        return 0.0
+    from dspy.clients.costs import estimate_cost
+
+    provider, _, name = model.partition("/")
+    cost, _ = estimate_cost(response, provider=provider, requested_model=name or model)
+    return None if cost is None else float(cost)
+
+
+class _LMEngine:
+    """One attempt at a request by somebody's `dspy.LM`, with that LM's own cache and connection."""
+
+    def __init__(self, lm: dspy.LM) -> None:
+        self._lm = lm.copy(num_retries=0)
+
+    def _options(self) -> dict[str, Any]:
+        sample = SAMPLE.get() or Sample()
+        options: dict[str, Any] = {}
+        if sample.rollout_id is not None:
+            options["rollout_id"] = sample.rollout_id
+        if sample.index:  # DSPy's cache cannot tell the samples of one call apart
+            options["cache"] = False
+        return options
+
+    def _seeded(self, request: lm15.Request) -> lm15.Request:
+        """The embedded engine draws its variety from the seed alone."""
+        sample = SAMPLE.get()
+        drawn = request.config.temperature and request.config.seed is None and sample is not None
+        if not (drawn and is_embedded(self._lm)) or sample is None:
+            return request
+        from dataclasses import replace
+
+        seed = 1 + 1009 * (sample.rollout_id or 0) + sample.index
+        return replace(request, config=replace(request.config, seed=seed))
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        return self._lm(self._seeded(request), **self._options())
+
+    def stream(self, request: lm15.Request) -> Iterator[Any]:
+        yield from lm15.response_to_events(self.complete(request))
+
+
+class _AsyncLMEngine:
+    def __init__(self, engine: _LMEngine) -> None:
+        self._engine = engine
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        engine = self._engine
+        return await engine._lm.acall(engine._seeded(request), **engine._options())
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
+        for event in lm15.response_to_events(await self.complete(request)):
+            yield event
+
+
+def as_engine(lm: dspy.LM) -> EnginePair:
+    """`lm` as an engine pair: one attempt a call, errors as DSPy classifies them."""
+    engine = _LMEngine(lm)
+    return EnginePair(engine, _AsyncLMEngine(engine))
+
+
+class RoleLM(dspy.LM):
+    """The LM of a role: its engine is a stack, and each call tells it which sample is meant."""
+
+    def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
+        with _sampled(self, kwargs):
+            return super().__call__(prompt, **kwargs)
+
+    async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
+        with _sampled(self, kwargs):
+            return await super().acall(prompt, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RoleLM:
+        return self
+
+
+class _sampled:
+    def __init__(self, lm: RoleLM, kwargs: dict[str, Any]) -> None:
+        rollout = kwargs.get("rollout_id", lm.kwargs.get("rollout_id"))
+        self._sample = Sample(rollout_id=rollout)
+
+    def __enter__(self) -> None:
+        self._token = SAMPLE.set(self._sample)
+
+    def __exit__(self, *_: object) -> None:
+        SAMPLE.reset(self._token)
+
+
+def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
+    """An LM over `engine` that asks as `like` does: same model, settings and capabilities."""
+    settings = {key: value for key, value in like.kwargs.items() if key not in _CONNECTION}
+    limit = settings.pop("max_completion_tokens", None) or settings.pop("max_tokens", None)
+    front = _Front(engine.sync, like)
+    return RoleLM(
+        like.model,
+        model_type=like.model_type,
+        max_tokens=limit,
+        engine=front,
+        async_engine=engine.asynchronous,
+        cache=False,
+        num_retries=0,
+        use_developer_role=getattr(like, "use_developer_role", False),
+        **settings,
+    )
+
+
+class _Front:
+    """The synchronous engine, declaring the capabilities of the LM it stands for."""
+
+    def __init__(self, engine: Any, like: dspy.LM) -> None:
+        self._engine = engine
+        self.supports_function_calling = like.supports_function_calling
+        self.supports_response_schema = like.supports_response_schema
+        self.supports_reasoning = like.supports_reasoning
+        self.supported_params = tuple(sorted(like.supported_params))
+        self.complete = engine.complete
+        self.stream = engine.stream
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Front:
+        return self
+
+
+def exchange(program: dspy.Module, replace: Callable[[dspy.LM], dspy.LM]) -> None:
+    """Put `replace(lm)` in the place of every LM that `program` holds, in place.
+
+    Looked at: the attributes of every sub-module, and lists, tuples and dicts in them.
+    """
+    seen: set[int] = set()
+    for _, module in [("", program), *program.named_sub_modules()]:
+        if id(module) not in seen:
+            seen.add(id(module))
+            for name, value in list(vars(module).items()):
+                if name not in {"history", "callbacks", "demos"}:
+                    swapped = _swapped(value, replace)
+                    if swapped is not value:
+                        setattr(module, name, swapped)
+
+
+def _swapped(value: Any, replace: Callable[[dspy.LM], dspy.LM]) -> Any:
+    if isinstance(value, dspy.BaseLM) and not isinstance(value, RoleLM):
+        return replace(value)
+    if type(value) in {list, tuple}:
+        items = [_swapped(item, replace) for item in value]
+        changed = any(new is not old for new, old in zip(items, value, strict=True))
+        return type(value)(items) if changed else value
+    if type(value) is dict:
+        pairs = {key: _swapped(item, replace) for key, item in value.items()}
+        return pairs if any(pairs[key] is not value[key] for key in value) else value
+    return value

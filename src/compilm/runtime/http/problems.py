@@ -1,0 +1,103 @@
+"""Every failure of an HTTP call as one RFC 9457 document with a stable code, leaking nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from ...errors import CallFailed, Refused, UsageError
+
+if TYPE_CHECKING:
+    from fastapi import Request
+    from fastapi.responses import JSONResponse
+
+__all__ = ["answer", "install"]
+
+_log = logging.getLogger(__name__)
+
+_TITLES = {
+    "invalid-input": "The input is not what this program takes",
+    "not-found": "There is nothing at this address",
+    "not-allowed": "This address is not asked this way",
+    "refused": "Nothing was tried; ask again later",
+    "model-failed": "A model did not answer",
+    "deadline": "The answer did not come in time",
+    "internal": "Something went wrong here",
+    "http": "The request cannot be answered",
+}
+
+
+def install(app: Any) -> None:
+    """Make every failure of `app` a problem document."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, answer)
+
+
+def answer(request: Request, error: Exception) -> JSONResponse:
+    """The problem document for what a program's call raised; what is not said is logged.
+
+    `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong input
+    422, anything else 500.
+    """
+    if isinstance(error, Refused):
+        return _problem(503, "refused", str(error), retry_after=error.retry_after)
+    if isinstance(error, UsageError):
+        return _problem(422, "invalid-input", str(error))
+    marked = f"e-{secrets.token_hex(6)}"
+    _log.error("%s %s failed (%s)", request.method, request.url.path, marked, exc_info=error)
+    kind = type(error).__name__
+    if isinstance(error, TimeoutError) or kind in ("LMTimeoutError", "LMLockTimeoutError"):
+        return _problem(504, "deadline", "the deadline passed before the answer", instance=marked)
+    if isinstance(error, CallFailed) or _is_models(error):
+        return _problem(502, "model-failed", f"the call ended with {kind}", instance=marked)
+    return _problem(500, "internal", "the log has the reason under this id", instance=marked)
+
+
+def _is_models(error: Exception) -> bool:
+    """Whether DSPy says that a model failed, or answered what cannot be read."""
+    return any(
+        kind.__module__.partition(".")[0] == "dspy"
+        and (kind.__name__.startswith("LM") or kind.__name__ == "AdapterParseError")
+        for kind in type(error).__mro__
+    )
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - starlette's shape
+    found = [
+        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]}
+        for one in getattr(error, "errors", list)()
+    ]
+    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in found)
+    return _problem(422, "invalid-input", named, errors=found)
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    status = getattr(error, "status_code", 500)
+    code = {404: "not-found", 405: "not-allowed"}.get(status, "http")
+    detail = f"{request.method} {request.url.path}; GET /v1/programs tells what is served"
+    response = _problem(status, code, detail)
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
+
+
+def _problem(
+    status: int, code: str, detail: str, *, retry_after: float | None = None, **more: Any
+) -> JSONResponse:
+    from fastapi.responses import JSONResponse
+
+    body = {
+        "type": f"urn:compilm:problem:{code}",
+        "title": _TITLES[code],
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **more,
+    }
+    headers = {} if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")

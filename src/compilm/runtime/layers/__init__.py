@@ -1,0 +1,1 @@
+"""Policies as layers: each takes an engine pair and is one."""
