@@ -90,7 +90,7 @@ def test_the_order_of_a_set_or_a_dict_makes_no_difference() -> None:
 def test_defaults_make_the_difference() -> None:
     def made(limit: float) -> Callable[..., Any]:
         def metric(example: Any, pred: Any, top: float = limit, *, low: float = limit) -> bool:
-            return low <= pred <= top
+            return bool(low <= pred <= top)
 
         return metric
 
@@ -170,7 +170,7 @@ def test_a_bound_method_is_its_object_and_its_name() -> None:
 
 def test_a_metric_that_refers_to_itself_has_a_fingerprint() -> None:
     def metric(example: Any, pred: Any) -> bool:
-        return pred == 0 or bool(metric(example, pred - 1))
+        return bool(pred == 0 or metric(example, pred - 1))
 
     assert fingerprint_of(metric) == fingerprint_of(metric)
 
@@ -184,7 +184,7 @@ def test_a_variable_not_assigned_yet_is_left_out() -> None:
     assert fingerprint_of(metric) != before
 
 
-class Judge(dspy.Module):  # type: ignore[misc]
+class Judge(dspy.Module):
     def __init__(self) -> None:
         super().__init__()
         self.grade = dspy.Predict("question, answer -> grade: float")

@@ -98,12 +98,12 @@ class AsyncJudge:
         return right(example, pred)
 
 
-class JudgeModule(dspy.Module):  # type: ignore[misc]
+class JudgeModule(dspy.Module):
     def forward(self, example: Any, pred: Any, trace: Any = None) -> Any:
         return dspy.Prediction(score=right(example, pred), feedback="judged")
 
 
-class AsyncJudgeModule(dspy.Module):  # type: ignore[misc]
+class AsyncJudgeModule(dspy.Module):
     async def aforward(self, example: Any, pred: Any) -> Any:
         return dspy.Prediction(score=right(example, pred))
 

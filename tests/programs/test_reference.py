@@ -98,6 +98,10 @@ def test_a_class_a_factory_and_an_instance_give_a_program() -> None:
     assert build(ready) is ready
 
 
+def test_a_program_is_built_by_its_name_too(home: Path) -> None:
+    assert build("desk.py:Desk", {"size": 4}, base=home).answer.config == {"n": 4}
+
+
 @pytest.mark.parametrize(
     ("target", "args", "message"),
     [
@@ -105,7 +109,7 @@ def test_a_class_a_factory_and_an_instance_give_a_program() -> None:
         (Sized, {"size": -1}, r"Sized could not be built .*\(size\): ValueError: size is below 0"),
         (Sized, {}, r"\(none\): TypeError"),
         (dict, {"a": 1}, "dict gave a dict, which is not a dspy.Module"),
-        ("text", {}, "a str is not a program"),
+        (5, {}, "'int' is not a program"),
     ],
 )
 def test_what_is_no_program_is_refused(target: Any, args: dict[str, Any], message: str) -> None:

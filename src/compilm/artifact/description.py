@@ -13,7 +13,16 @@ __all__ = ["describe", "estimate_text"]
 
 
 def describe(artifact: Artifact) -> str:
-    """What the artifact is, what it scored, what it cost and what it says to the models."""
+    """What the artifact is, what it scored, what it cost and what it says to the models.
+
+    >>> import dspy, tempfile
+    >>> from compilm import adopt
+    >>> program = dspy.Predict("question -> answer")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     program.save(f"{folder}/state.json")
+    ...     print(describe(adopt(f"{folder}/state.json", program)).splitlines()[-3])
+    self (default)  question: str -> answer: str
+    """
     return "\n".join(_lines(artifact))
 
 

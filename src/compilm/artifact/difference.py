@@ -98,6 +98,16 @@ def diff(before: Artifact, after: Artifact) -> Diff:
     """What `after` has that `before` has not, and the other way round.
 
     Provenance is left out: two artifacts with one digest do not differ.
+
+    >>> import dspy, tempfile
+    >>> from compilm import adopt
+    >>> program = dspy.Predict("question -> answer")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     program.save(f"{folder}/state.json")
+    ...     before = adopt(f"{folder}/state.json", program)
+    ...     after = adopt(f"{folder}/state.json", program, reference="claims:Desk")
+    >>> print(diff(before, after).text())
+    program.reference:  -> claims:Desk
     """
     old = {each.path: each for each in before.predictors}
     new = {each.path: each for each in after.predictors}

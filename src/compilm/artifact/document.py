@@ -31,7 +31,12 @@ class Artifact:
 
     @classmethod
     def build(cls, content: Mapping[str, Any], provenance: Mapping[str, Any]) -> Artifact:
-        """The artifact of this content: checked, free of secrets, sealed; else `ArtifactError`."""
+        """The artifact of this content: checked, free of secrets, sealed; else `ArtifactError`.
+
+        >>> Artifact.build({}, {})
+        Traceback (most recent call last):
+        compilm.errors.ArtifactError: this cannot become an artifact: content.adapter: missing
+        """
         body = {"content": content, "provenance": provenance}
         try:
             body = checked(body)

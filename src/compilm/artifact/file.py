@@ -15,7 +15,12 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 def read(path: str | Path) -> Artifact:
-    """The artifact in this directory or file; an `ArtifactError` says what is wrong with it."""
+    """The artifact in this directory or file; an `ArtifactError` says what is wrong with it.
+
+    >>> read("nowhere.json")
+    Traceback (most recent call last):
+    compilm.errors.ArtifactUnreadable: nowhere.json: cannot be read (No such file or directory); ...
+    """
     place = Path(path)
     file = place / FILE if place.is_dir() else place
     return parse(file_bytes(file), str(file))
@@ -25,6 +30,16 @@ def write(artifact: Artifact, path: str | Path) -> Path:
     """The file written: `artifact.json` in the directory `path`, or `path` itself if it is .json.
 
     Readers see the old file or the new one, never a part: it is renamed into place when complete.
+
+    >>> import dspy, tempfile
+    >>> from compilm import adopt
+    >>> program = dspy.Predict("question -> answer")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     program.save(f"{folder}/state.json")
+    ...     artifact = adopt(f"{folder}/state.json", program)
+    ...     path = write(artifact, f"{folder}/build")
+    ...     (path.name, read(path) == artifact)
+    ('artifact.json', True)
     """
     place = Path(path)
     file = place if place.suffix == ".json" else place / FILE

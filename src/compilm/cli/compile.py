@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import ConfigError
-from .gate import Gate, estimate_text, gate_of
+from ..journal import Journal, open_journal
+from .gate import Gate, gate_of
 from .options import configuration
 from .out import Out
 from .place import journal_path, out_path, target_name
 from .target import metric_of, parts_of, program_of, roles_of
+
+if TYPE_CHECKING:
+    from ..optimizers.result import CompileResult
 
 __all__ = ["arguments", "run"]
 
@@ -62,45 +68,59 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Out) -> int:
     """Plan or compile, write the artifact, and tell."""
     config = configuration(args, {key: getattr(args, name) for name, key in _KEYS.items()})
-    asked = _asked(config, out)
+    asked = _asked(config)
     if args.plan:
         return _plan(asked, out)
     _confirm(args, asked, out)
+    journal = open_journal(journal_path(config))
+    try:
+        result = _compiled(asked, config, journal, _progress(args.progress, out))
+        path = (result if args.report else replace(result, render=None)).save(out_path(config))
+    finally:
+        journal.close()
+    held = result.compiled.get("test") or result.compiled.get("val")
+    gate = gate_of(config.gate, held, result.gain)
+    kept = {"path": str(path), "digest": result.artifact.digest}
+    out.emit({**result.to_json(), "artifact": kept, "gate": gate})
+    _tell(result, path, gate, out)
+    return gate.exit_code(result.stop)
+
+
+def _compiled(
+    asked: dict[str, Any], config: Config, journal: Journal, progress: Any
+) -> CompileResult:
     from ..api import compile
 
-    result = compile(**asked, progress=_progress(args.progress, out), track=config.track.mlflow)
-    path = result.save(out_path(config), report=args.report)
-    gate = gate_of(config.gate, result.compiled["test"] or result.compiled["val"], result.gain)
-    out.emit(_as_json(result, path, gate))
-    _tell(result, path, gate, out)
-    return 130 if result.stop == "interrupted" else gate.exit_code(result.stop)
+    return compile(
+        **asked,
+        optimizer=config.compile.optimizer,
+        journal=journal,
+        reference=config.program or "",
+        progress=progress,
+        track=config.track.mlflow,
+    )
 
 
-def _asked(config: Config, out: Out) -> dict[str, Any]:
-    """The arguments of `compilm.compile` that the configuration comes to."""
+def _asked(config: Config) -> dict[str, Any]:
+    """The arguments that `compilm.compile` and `compilm.plan` share."""
     from ..optimizers.budget import Budget
 
     program, metric = program_of(config), metric_of(config)
-    parts = parts_of(config, program)
-    if parts.note:
-        out.note(parts.note)
-    settings = config.compile
+    parts, settings = parts_of(config, program), config.compile
+    named: dict[str, Any] = dict(settings.budget)
     return {
         "program": program,
         "metric": metric,
         "trainset": parts.train,
         "valset": parts.val,
         "testset": parts.test,
-        "level": settings.level,
-        "optimizer": settings.optimizer,
-        "budget": Budget(**settings.budget) if settings.budget else None,  # type: ignore[arg-type]
+        "budget": Budget(**named) if named else None,
         "roles": roles_of(config),
         "seed": settings.seed,
         "concurrency": settings.concurrency,
-        "journal": journal_path(config),
         "freeze": settings.freeze,
         "name": target_name(config),
-        "reference": config.program,
+        **({} if settings.level is None else {"level": settings.level}),
     }
 
 
@@ -120,9 +140,8 @@ def _confirm(args: argparse.Namespace, asked: dict[str, Any], out: Out) -> None:
         if asked["budget"] is None:
             raise ConfigError("models cost money and no budget is set: give --budget, or --yes")
         return
-    _plan(asked, Out(stdout=out.stderr, stderr=out.stderr))
-    print("go on? [y/N] ", end="", file=out.stderr, flush=True)
-    if input().strip().lower() not in ("y", "yes"):
+    _plan(asked, Out(stdout=out.stderr))
+    if not out.agreed("go on?"):
         raise ConfigError("not started; --yes does not ask")
 
 
@@ -130,42 +149,33 @@ def _plan(asked: dict[str, Any], out: Out) -> int:
     from ..api import plan
 
     found = plan(**asked)
-    out.emit(found)
-    out.say("plan (nothing is spent)")
-    for name in ("rollouts", "calls", "tokens", "usd", "seconds"):
-        span = getattr(found, name)
-        shown = f"{span.low:,.6g} - {span.high:,.6g}" if span is not None else "unknown price"
-        out.say(f"  {name:10}{shown}")
-    out.say(f"  a gain of {found.minimum_detectable:.3f} would be seen on the held-out examples")
-    if found.note:
-        out.say(f"  {found.note}")
+    out.emit(found.to_json())
+    out.say("plan, nothing is spent yet")
+    for line in str(found).splitlines():
+        out.say(f"  {line}")
     return 0
 
 
-def _as_json(result: Any, path: Any, gate: Gate) -> dict[str, Any]:
-    names = ("verdict", "gain", "baseline", "compiled", "spent", "run", "stop", "notes")
-    found = {name: getattr(result, name) for name in names}
-    kept = {"path": path, "digest": result.artifact.digest}
-    return {**found, "artifact": kept, "gate": gate}
-
-
-def _tell(result: Any, path: Any, gate: Gate, out: Out) -> None:
-    gain = f"  gain {estimate_text(result.gain, signed=True)}" if result.gain else ""
-    out.say(f"{result.verdict}{gain}")
+def _tell(result: CompileResult, path: Path, gate: Gate, out: Out) -> None:
+    out.say(str(result).splitlines()[0])
+    out.say(f"  gain      {result.gain:+.3f}")
     for split in ("val", "test"):
-        was, now = result.baseline.get(split), result.compiled.get(split)
-        if was and now:
-            out.say(f"  {split:9}{estimate_text(was)} -> {estimate_text(now)}")
+        before, after = result.baseline.get(split), result.compiled.get(split)
+        if before is not None and after is not None:
+            out.say(f"  {split:9} {before:.3f} -> {after:.3f}")
     spent = result.spent
-    money = "price unknown" if spent.usd is None else f"${spent.usd:,.2f}"
+    money = "price unknown" if spent.usd is None else f"${spent.usd:,.4f}"
     out.say(
-        f"  spent    {spent.rollouts:,} rollouts, {spent.calls:,} calls, {spent.tokens:,} tokens, "
-        f"{money}, {spent.seconds:.0f} s"
+        f"  spent     {spent.rollouts:,} rollouts, {spent.calls:,} calls, {spent.tokens:,} tokens, "
+        f"{money}, {spent.seconds:.1f} s"
     )
-    out.say(f"  stopped  {result.stop}")
+    out.say(f"  stopped   {result.stop}")
     for note in result.notes:
-        out.say(f"  note     {note}")
-    out.say(f"  artifact {path}")
+        out.say(f"  note      {note}")
     for line in gate.lines():
-        out.say(f"  gate     {line}")
-    out.say(f"next: compilm show {path}; compilm eval {path} --against baseline")
+        out.say(f"  gate      {line}")
+    out.say(f"  artifact  {path}")
+    if (path / "report.html").is_file():
+        out.say(f"  report    {path / 'report.html'}")
+    again = "the same command goes on" if not result.finished else f"compilm show {path}"
+    out.say(f"next: {again}; compilm eval {path} --against baseline")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import ConfigError
-from .gate import estimate_text, gate_of
-from .loading import add_program, loaded, models_for
+from .gate import gate_of
+from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
-from .place import artifact_path, journal_path
+from .place import journal_path
 from .target import Parts, metric_of, parts_of, program_of, roles_of
 
 if TYPE_CHECKING:
+    from ..api import Evaluation
     from ..datasets import DataSet
 
 __all__ = ["arguments", "run"]
@@ -50,33 +51,52 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args, {key: getattr(args, name) for name, key in _KEYS.items()})
     if args.max_regression is not None and args.against is None:
         raise ConfigError("--max-regression needs --against: baseline, or another artifact")
-    program, roles = _subject(args.artifact, config, out)
     split, data = _examples(args, parts_of(config, program_of(config)))
-    from ..api import evaluate
-    from ..optimizers.budget import Budget
-
-    found = evaluate(
-        program,
-        metric_of(config),
-        data,
-        roles=roles,
-        budget=Budget.parse(args.budget) if args.budget else None,
-        concurrency=config.compile.concurrency,
-        journal=journal_path(config),
-        seed=config.compile.seed,
-        against=_reference(args.against, config, out),
-    )
-    settings = config.gate if args.against else _alone(config)
-    gate = gate_of(settings, found.score, found.gain)
-    names = ("score", "gain", "spent")
-    told = {name: getattr(found, name) for name in names}
-    out.emit({"split": split, "n": len(data), **told, "gate": gate})
-    out.say(f"{split}  {estimate_text(found.score)}")
+    found = _evaluation(args, config, data, out)
+    gate = gate_of(config.gate if args.against else _alone(config), found.score, found.gain)
+    if found.stop:
+        gate = gate.incomplete(found.stop)
+    out.emit({
+        "split": split,
+        "n": len(data),
+        "score": found.score,
+        "gain": found.gain,
+        "missing": found.missing,
+        "spent": found.spent,
+        "stop": found.stop,
+        "gate": gate,
+    })  # fmt: skip
+    out.say(f"{split}  {found.score:.3f}")
     if found.gain is not None:
-        out.say(f"gain  {estimate_text(found.gain, signed=True)} against {args.against}")
+        out.say(f"gain  {found.gain:+.3f} against {args.against}")
+    if found.missing:
+        out.say(f"note  {found.missing} of {len(data)} examples have no score")
     for line in gate.lines():
         out.say(f"gate  {line}")
-    return gate.exit_code()
+    return gate.exit_code(found.stop)
+
+
+def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Out) -> Evaluation:
+    from ..api import evaluate
+    from ..journal import open_journal
+    from ..optimizers.budget import Budget
+
+    program, roles = _subject(args.artifact, config, out)
+    journal = open_journal(journal_path(config))
+    try:
+        return evaluate(
+            program,
+            metric_of(config),
+            data,
+            roles=roles,
+            budget=Budget.parse(args.budget) if args.budget else None,
+            concurrency=config.compile.concurrency,
+            journal=journal,
+            seed=config.compile.seed,
+            against=_reference(args.against, config, out),
+        )
+    finally:
+        journal.close()
 
 
 def _alone(config: Config) -> Any:
@@ -87,12 +107,11 @@ def _alone(config: Config) -> Any:
 
 
 def _subject(text: str | None, config: Config, out: Out) -> tuple[Any, Any]:
+    """What is scored, and the models it is scored with."""
     if text is None:
         return program_of(config), roles_of(config)
-    from .. import artifact as artifacts
-
-    models = models_for(artifacts.read(artifact_path(text)), config, out)
-    return loaded(text, config, Out(quiet=True)).program, models
+    runtime = loaded(text, config, out)
+    return runtime.program, dict(runtime.roles)
 
 
 def _reference(text: str | None, config: Config, out: Out) -> Any:
@@ -100,7 +119,7 @@ def _reference(text: str | None, config: Config, out: Out) -> Any:
         return None
     if text == "baseline":
         return program_of(config)
-    return loaded(text, config, out).program
+    return loaded(text, config, Out(quiet=True)).program
 
 
 def _examples(args: argparse.Namespace, parts: Parts) -> tuple[str, DataSet]:

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import GateSettings
 
-__all__ = ["Gate", "estimate_text", "gate_of"]
+__all__ = ["Gate", "gate_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate says: what failed, and what could not be decided for want of figures."""
+    """What the gate says: what failed, and what could not be decided for want of figures.
+
+    `asked` is false where no gate is set: then everything passes.
+    """
 
     failed: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    asked: bool = True
 
     def exit_code(self, stop: str = "") -> int:
-        """0 passed, 1 failed; where undecided, 5 if the budget ended, else 1.
+        """The exit code of a command that ended because of `stop`.
+
+        130 and 4 where a person or the provider ended it; else 0 passed, 1 failed, and where
+        undecided 5 if the budget ended, else 1.
 
         >>> Gate(undecided=("no held-out score",)).exit_code("budget: 3 calls")
         5
         """
+        if stop.startswith("interrupted"):
+            return 130
+        if stop.startswith("rejected"):
+            return 4
         if self.undecided and not self.failed:
             return 5 if stop.startswith("budget") else 1
         return 1 if self.failed else 0
+
+    def incomplete(self, stop: str) -> Gate:
+        """The gate over figures from a part of the examples only, which decide nothing."""
+        if not self.asked:
+            return self
+        return replace(self, failed=(), undecided=(*self.undecided, f"it ended early ({stop})"))
 
     def lines(self) -> tuple[str, ...]:
         """The gate for people."""
@@ -52,16 +69,5 @@ def gate_of(settings: GateSettings, score: Any, gain: Any) -> Gate:
         undecided.append("max_regression: there is no comparison")
     elif loss is not None and not gain.value >= -loss:
         failed.append(f"the score fell by {-gain.value:.3f}, more than {loss:g}")
-    return Gate(tuple(failed), tuple(undecided))
-
-
-def estimate_text(estimate: Any, *, signed: bool = False) -> str:
-    """An estimate with its interval and sample size.
-
-    >>> from types import SimpleNamespace as Estimate
-    >>> estimate_text(Estimate(value=0.5, low=0.25, high=0.75, n=8))
-    '0.500 [0.250, 0.750] n=8'
-    """
-    sign = "+" if signed else ""
-    low, high = format(estimate.low, f"{sign}.3f"), format(estimate.high, f"{sign}.3f")
-    return f"{format(estimate.value, f'{sign}.3f')} [{low}, {high}] n={estimate.n}"
+    asked = under is not None or loss is not None
+    return Gate(tuple(failed), tuple(undecided), asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import artifact as artifacts
 from ..artifact import Artifact
@@ -16,7 +16,9 @@ from .target import program_from
 if TYPE_CHECKING:
     import dspy
 
-__all__ = ["add_program", "loaded", "models_for"]
+    from ..runtime.load import Runtime
+
+__all__ = ["add_program", "loaded"]
 
 EMBEDDED = "embedded/"
 
@@ -28,41 +30,41 @@ def add_program(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def loaded(text: str, config: Config, out: Out) -> Any:
+def loaded(text: str, config: Config, out: Out) -> Runtime:
     """The runtime of the artifact at `text` in the configured program.
 
     The program is never imported because the artifact names it: a person has to name it, in the
-    configuration or with `--program`.
+    configuration or with `--program`. Where no model is configured, those that the artifact was
+    compiled for answer, and that is said.
     """
-    from ..api import load
-
-    path = artifact_path(text)
-    found = artifacts.read(path)
+    found = artifacts.read(artifact_path(text))
     if config.program is None:
         raise ConfigError(
             f"{text} was compiled from {found.program_reference or 'an unnamed program'!r}; "
             "code is imported only where you name it: give --program REF or set program in "
             "compilm.toml"
         )
+    from ..runtime.load import load
+
     program = program_from(config.program, config.args, config.base("program"))
-    return load(path, program, roles=models_for(found, config, out))
+    runtime = load(found, program, roles=_models(found, config))
+    if not config.lm:
+        named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())
+        out.note(f"no model is configured, so those it was compiled for answer: {named}")
+    if any(str(lm.model).startswith(EMBEDDED) for lm in runtime.roles.values()):
+        out.note("the embedded engine answers: it is not a language model")
+    return runtime
 
 
-def models_for(found: Artifact, config: Config, out: Out) -> dict[str, dspy.LM]:
-    """The configured models; where none is, those the artifact was compiled for."""
-    from ..assemble import roles_from
+def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
+    """A model for each role that the artifact has; an embedded one is left to the runtime."""
+    from ..assemble import lm_for, roles_from
 
-    settings = dict(config.lm)
-    if not settings:
-        settings = {
-            role: RoleSettings(model=(model,))
-            for role, model in found.models.items()
-            if not model.startswith(EMBEDDED)
-        }
-        named = ", ".join(f"{role} {found.models[role]}" for role in settings)
-        out.note(
-            f"models as compiled for: {named}"
-            if named
-            else "the embedded engine answers: it is not a language model"
-        )
-    return dict(roles_from(settings))
+    roles = {"default", *found.models, *(each.role for each in found.predictors)}
+    if config.lm:
+        return {role: lm for role, lm in roles_from(config.lm).items() if role in roles}
+    return {
+        role: lm_for(role, RoleSettings(model=(model,)))
+        for role, model in found.models.items()
+        if not model.startswith(EMBEDDED)
+    }

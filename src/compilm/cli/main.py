@@ -47,19 +47,23 @@ def main(argv: Sequence[str]) -> int:
     compilm ...
     True
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_overview(), file=sys.stdout if argv else sys.stderr)
-        return 0 if argv else 2
-    if argv[0] in ("-V", "--version"):
-        from .. import __version__
-
-        print(f"compilm {__version__}")
+    if not argv:
+        Out().note(_overview())
+        return 2
+    if argv[0] in ("-h", "--help", "-V", "--version"):
+        Out().say(_overview() if "h" in argv[0] else f"compilm {_version()}")
         return 0
     out = Out(json="--json" in argv, quiet="--quiet" in argv or "-q" in argv)
     try:
         return _verb(argv[0], argv[1:], out)
     except BaseException as error:
         return _report(error, out, debug="--debug" in argv)
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
 
 
 def _verb(verb: str, rest: Sequence[str], out: Out) -> int:
@@ -110,7 +114,7 @@ def _report(error: BaseException, out: Out, *, debug: bool) -> int:
         traceback.print_exception(error, file=out.stderr)
     code, message = _verdict(error)
     out.emit({"error": {"kind": type(error).__name__, "message": message, "exit_code": code}})
-    print(f"error: {message}", file=out.stderr, flush=True)
+    out.error(message)
     return code
 
 

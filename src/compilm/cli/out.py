@@ -36,12 +36,25 @@ class Out:
     def emit(self, value: Any) -> None:
         """The result as one JSON object on one line; nothing without `--json`."""
         if self.json:
-            print(json.dumps(as_json(value), ensure_ascii=False), file=self.stdout, flush=True)
+            self.line(value)
 
     def note(self, text: str) -> None:
         """A line about the work, on stderr; nothing with `--quiet`."""
         if not self.quiet:
             print(text, file=self.stderr, flush=True)
+
+    def error(self, text: str) -> None:
+        """A line that says what went wrong, on stderr, quiet or not."""
+        print(f"error: {text}", file=self.stderr, flush=True)
+
+    def agreed(self, question: str) -> bool:
+        """Whether the person at the terminal says yes."""
+        print(f"{question} [y/N] ", end="", file=self.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def line(self, value: Any) -> None:
+        """One JSON value on a line of its own, with `--json` or without."""
+        print(json.dumps(as_json(value), ensure_ascii=False), file=self.stdout, flush=True)
 
     def mark(self, sign: str, text: str) -> None:
         """A line that starts with `ok`, `!!` or `xx`, in color where a person looks on."""

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CompilmError, UsageError
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
+
+if TYPE_CHECKING:
+    from ..runtime.load import Runtime
 
 __all__ = ["arguments", "run"]
 
@@ -41,14 +44,10 @@ def run(args: argparse.Namespace, out: Out) -> int:
     given = {} if lines else _given(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    runtime = loaded(args.artifact, config, out)
-    try:
-        caller = _Caller(runtime)
-        if lines:
-            return _stream(caller, sys.stdin, config.runtime.concurrency, out)
-        answer = caller.answer(given)
-    finally:
-        runtime.close()
+    caller = _Caller(loaded(args.artifact, config, out))
+    if lines:
+        return _stream(caller, sys.stdin, config.runtime.concurrency, out)
+    answer = caller.answer(given)
     out.emit(answer)
     for name, value in answer.items():
         out.say(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
@@ -83,12 +82,12 @@ def _value(item: str, text: str, *, is_json: bool) -> Any:
 class _Caller:
     """A runtime with its inputs checked and typed as its HTTP endpoint does it."""
 
-    def __init__(self, runtime: Any) -> None:
-        from ..runtime.http.schema import inputs_of, request_model
+    def __init__(self, runtime: Runtime) -> None:
+        from ..runtime.http.schema import request_model
 
         self._runtime = runtime
-        self.inputs = inputs_of(runtime)
-        self._model = request_model("Input", runtime.program, self.inputs)
+        self.inputs = runtime.inputs
+        self._model = request_model("Input", runtime.program, runtime.inputs, runtime.optional)
 
     def answer(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs for these inputs; `UsageError` names a wrong or missing one."""
@@ -113,7 +112,7 @@ def _stream(caller: _Caller, lines: Iterable[str], concurrency: int, out: Out) -
     """Answers to lines in their order, at most `concurrency` ahead of the one written next."""
     code = 0
     for answer, failed in _answers(caller, lines, concurrency):
-        print(json.dumps(answer, ensure_ascii=False), file=out.stdout, flush=True)
+        out.line(answer)
         code = code or failed
     return code
 

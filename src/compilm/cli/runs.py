@@ -133,8 +133,8 @@ def _line(one: Run) -> str:
     gain = (one.finished or {}).get("gain")
     won = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]" if gain else ""
     verdict = (one.finished or {}).get("verdict") or "unfinished"
-    name = str(one.started.get("name") or "")
-    return f"{one.id:14}{when}  {name:16}{how:14}{verdict:13}{one.spent.get('calls', 0):>7} calls  {won}".rstrip()
+    calls = f"{one.spent.get('calls', 0):,} calls"
+    return f"{one.id:26} {when}  {how:5} {verdict:12} {calls:>13}  {won}".rstrip()
 
 
 def tell(one: Run, out: Out) -> None:

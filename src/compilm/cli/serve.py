@@ -12,6 +12,7 @@ from ..errors import ConfigError, MissingExtra
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
+from .place import target_name
 
 __all__ = ["arguments", "run"]
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args, flags)
     listening = _listen(args.host, args.port)
     runtime = loaded(args.artifact, config, out)
-    app = create_app(runtime, concurrency=config.runtime.concurrency)
+    app = create_app(runtime, name=target_name(config), concurrency=config.runtime.concurrency)
     _announce(app, listening, out)
     settings = uvicorn.Config(
         app,
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, taken before the program is loaded so that a used port is told at once."""
+    """A listening socket, taken before the program is loaded: a used port is told at once."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -73,7 +74,7 @@ def _announce(app: Any, listening: socket.socket, out: Out) -> None:
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     served = app.state.served
-    example = json.dumps({name: "..." for name in served.inputs})
+    example = json.dumps(dict.fromkeys(served.runtime.inputs, "..."))
     path = f"/v1/programs/{served.name}"
     out.emit({"address": address, "name": served.name, "digest": served.digest, "path": path})
     out.say(f"serving {served.name} on {address}  (documentation: {address}/docs)")

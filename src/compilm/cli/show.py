@@ -10,7 +10,7 @@ from ..artifact import Artifact, Predictor
 from ..config import Config
 from ..errors import UsageError
 from .options import configuration
-from .out import Out
+from .out import Out, as_json
 from .place import artifact_path, is_artifact, journal_path
 from .runs import find_run, read_runs, tell
 
@@ -57,9 +57,18 @@ def _config(config: Config, out: Out) -> int:
     out.emit({"file": config.file, "target": config.target, "values": rows})
     width = max(len(row.key) for row in rows)
     for row in rows:
-        shown = "-" if row.value in (None, (), {}) else row.value
-        out.say(f"{row.key:{width}}  {shown!s:40}  {row.origin}".rstrip())
+        out.say(f"{row.key:{width}}  {_plainly(row.value):40}  {row.origin}")
     return 0
+
+
+def _plainly(value: Any) -> str:
+    """A value of the configuration on one line, a dash where there is none."""
+    plain = as_json(value)
+    if isinstance(plain, list):
+        return ", ".join(map(str, plain)) or "-"
+    if isinstance(plain, dict):
+        return ", ".join(f"{key} {item}" for key, item in plain.items()) or "-"
+    return "-" if plain is None else str(plain)
 
 
 def _artifact(found: Artifact, predictor: str | None, out: Out) -> int:

@@ -149,10 +149,10 @@ _TEMPLATE = """\
 # group = "thread"                     # rows that share it never stand in two splits
 split = {{ train = 0.4, val = 0.3, test = 0.3, seed = 0 }}   # or train =, val =, test = files
 
-# Models by role, several in order of fallback. Keys come from the environment only. Without a
-# model the embedded engine answers: free and offline, and no language model.
+# Models by role. Keys come from the environment only. Without a model the embedded engine
+# answers: free and offline, and no language model.
 # [lm.default]
-# model = ["anthropic/claude-haiku-4-5", "openai/gpt-5-mini"]
+# model = "anthropic/claude-haiku-4-5"
 # [lm.proposer]                        # writes instructions; the default model where missing
 # model = "anthropic/claude-sonnet-4-5"
 

@@ -59,9 +59,9 @@ def program_of(config: Config) -> dspy.Module:
 
 def program_from(reference: str, args: Mapping[str, Any], base: Path) -> dspy.Module:
     """The program that `module:attr` or `file.py:attr` means, looked for from `base`."""
-    from ..programs.reference import build
+    from ..programs.reference import build, locate
 
-    return build(reference, args, base=base)
+    return build(locate(reference, base), args)
 
 
 def metric_of(config: Config) -> Metric:

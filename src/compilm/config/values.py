@@ -23,6 +23,9 @@ __all__ = [
 ]
 
 
+_INFINITE = float("inf")
+
+
 class Wrong(Exception):
     """A value is not what its key expects; the text says what is expected."""
 
@@ -41,27 +44,29 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _number(low: float, high: float = float("inf")) -> Callable[[Any], float]:
+def _number(low: float = -_INFINITE, high: float = _INFINITE) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not right or not low <= value <= high:
-            raise Wrong(f"a number {_range(low, high)}")
+        if not right or not low <= value <= high or abs(value) == _INFINITE:
+            raise Wrong(f"a finite number{_range(low, high)}")
         return float(value)
 
     return read
 
 
-def _whole(low: int, high: float = float("inf")) -> Callable[[Any], int]:
+def _whole(low: int, high: float = _INFINITE) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise Wrong(f"a whole number {_range(low, high)}")
+            raise Wrong(f"a whole number{_range(low, high)}")
         return value
 
     return read
 
 
 def _range(low: float, high: float) -> str:
-    return f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+    if high < _INFINITE:
+        return f" from {low:g} to {high:g}"
+    return "" if low == -_INFINITE else f" of at least {low:g}"
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def _amount(unit: str, amount: float, shown: object) -> float:
 
 def _positive(budget: dict[str, float], shown: object) -> dict[str, float]:
     for unit, amount in budget.items():
-        if not 0 < amount < float("inf"):
+        if not 0 < amount < _INFINITE:
             raise ConfigError(f"budget {shown!r}: {unit} must be above 0")
     return budget
 
@@ -177,8 +182,8 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "compile.out": _text,
     "compile.journal": _text,
     "compile.concurrency": _whole(1, 4096),
-    "gate.fail_under": _number(0, 1),
-    "gate.max_regression": _number(0, 1),
+    "gate.fail_under": _number(),
+    "gate.max_regression": _number(0),
     "runtime.concurrency": _whole(1, 4096),
     "track.mlflow": _text,
 }

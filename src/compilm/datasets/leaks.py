@@ -72,7 +72,10 @@ def duplicates(*named: DataSet, near: float = 0.8) -> tuple[Duplicate, ...]:
     if not 0 < near <= 1:
         raise UsageError(f"near={near!r} is no similarity: it lies above 0 and up to 1")
     names = _distinct([data.name for data in named])
-    places, keys, texts, owners = [], [], [], []
+    places: list[Place] = []
+    keys: list[str] = []
+    texts: list[str] = []
+    owners: list[int] = []
     for owner, data in enumerate(named):
         where = data.places or ("",) * len(data)
         places += [Place(names[owner], key, at) for key, at in zip(data.ids, where, strict=True)]
@@ -128,7 +131,8 @@ def _leak_message(leaks: Sequence[Duplicate]) -> str:
     more = f"; and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
     return (
         f"inputs of {_HELD_OUT} also stand elsewhere ({counts}), so its score would be too good: "
-        f"{shown}{more}. Remove them on one side, split anew, or allow it if the set is published so"
+        f"{shown}{more}. "
+        "Remove them on one side, split anew, or pass allow=True if the set is published so"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -79,11 +79,12 @@ def as_dataset(data: Any, *, inputs: Sequence[str] | None = None, name: str = "d
     """
     if isinstance(data, DataSet):
         return data
-    if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
-        data = data if isinstance(data, Sequence) or hasattr(data, "columns") else list(data)
-        if isinstance(data, Sequence) and all(hasattr(item, "with_inputs") for item in data):
-            if not data:
-                raise DataError("there are no examples: at least one is needed", file=name)
+    if isinstance(data, Iterator):
+        data = list(data)
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+        if not data:
+            raise DataError("there are no examples: at least one is needed", file=name)
+        if all(hasattr(item, "with_inputs") for item in data):
             return of_examples(data, inputs=inputs, name=name)
     if inputs is None:
         raise UsageError(
@@ -99,9 +100,10 @@ def _read(opened: Source, asked: Wanted, limit: int | None) -> tuple[list[Kept],
     first: dict[str, int] = {}
     for row in islice(opened.rows, limit):
         one = check(row, asked, opened.file)
-        if asked.id is not None and first.setdefault(one.id, row.line) != row.line:
+        if asked.id is not None and one.id in first:
             message = f"id {one.id!r} stands already in line {first[one.id]}: ids must differ"
             raise DataError(message, file=opened.file, line=row.line, field=asked.id)
+        first[one.id] = row.line
         kept.append(one)
         lines.append(row.line)
     if not kept:

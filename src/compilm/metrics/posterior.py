@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from statistics import NormalDist
 from typing import Final, NamedTuple, SupportsFloat
 
@@ -24,7 +24,7 @@ class Posterior(NamedTuple):
     probability: float
 
 
-def probability_better(differences: Sequence[SupportsFloat | None], *, scale: float = 1.0) -> float:
+def probability_better(differences: Iterable[SupportsFloat | None], *, scale: float = 1.0) -> float:
     """P+, the posterior probability that a candidate is better, from its paired differences.
 
     Differences of 0/1 scores (all -1, 0 or 1): with W wins and L losses and a uniform prior on
@@ -94,7 +94,7 @@ def minimum_detectable(
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * sd / math.sqrt(n)
 
 
-def present(scores: Sequence[SupportsFloat | None]) -> list[float]:
+def present(scores: Iterable[SupportsFloat | None]) -> list[float]:
     """The scores that are there, as floats: None and NaN mean that there is none.
 
     >>> present([1, None, float("nan"), 0.5])

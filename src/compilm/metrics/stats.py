@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final, NamedTuple, SupportsFloat, TypeAlias
+from typing import Any, Final, NamedTuple, SupportsFloat, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ __all__ = [
     "probability_better",
 ]
 
-Scores: TypeAlias = Sequence[SupportsFloat | None]
+Scores: TypeAlias = Sequence[SupportsFloat | None] | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 
 _FEW_PAIRS: Final = 100

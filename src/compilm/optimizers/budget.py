@@ -24,12 +24,16 @@ _UNITS = {
     "call": "calls",
     "tokens": "tokens",
     "usd": "usd",
-    "$": "usd",
     "s": "seconds",
-    "m": "minutes",
-    "h": "hours",
+    "m": "seconds",
+    "h": "seconds",
 }
-_SECONDS = {"minutes": 60.0, "hours": 3600.0}
+_SECONDS = {"m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(?<![\w.-])(\$?)(\d[\d_]*(?:\.\d+)?)\s*([a-z]*)(?![\w.])")
+_HOW = (
+    "budget {!r} is not understood: write numbers with their units, each unit once, such as "
+    "1000rollouts, 500calls, 2usd, 200000tokens, 90s, 20m or 1h"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +71,14 @@ class Budget:
         1200.0
         """
         found: dict[str, Any] = {}
-        for part in filter(None, re.split(r"[,\s]+(?![a-z])|,", text.strip())):
-            match = re.fullmatch(r"\$?\s*([\d_.]+)\s*([a-z$]*)", part.strip().lower())
-            unit = _UNITS.get("usd" if match and part.strip()[0] == "$" else (match or [""] * 3)[2])
-            if match is None or unit is None:
-                raise UsageError(
-                    f"budget {part!r} is not understood: write a number and a unit, such as "
-                    "1000rollouts, 500calls, 2usd, 200000tokens, 90s, 20m or 1h"
-                )
-            number = float(match[1].replace("_", ""))
-            if unit in _SECONDS:
-                unit, number = "seconds", number * _SECONDS[unit]
-            found[unit] = number if unit in {"usd", "seconds"} else int(number)
+        if not text.strip() or _PART.sub("", text).strip(" ,"):
+            raise UsageError(_HOW.format(text))
+        for dollar, number, unit in _PART.findall(text):
+            kind = "usd" if dollar and not unit else _UNITS.get(unit)
+            if kind is None or kind in found:
+                raise UsageError(_HOW.format(text))
+            amount = float(number.replace("_", "")) * _SECONDS.get(unit, 1.0)
+            found[kind] = amount if kind in {"usd", "seconds"} else int(amount)
         return cls(**found)
 
     def to_json(self) -> dict[str, Any]:

@@ -223,6 +223,9 @@ class Evaluator:
             prediction = _call(program, dict(example.inputs()))
         except ContractError:
             raise
+        except KeyboardInterrupt:
+            self._guard.interrupt()
+            raise RunStopped("interrupted") from None
         except Exception as error:  # border: the user's program; what it raised is the feedback
             told = f"{type(error).__name__}: {error}"[:500]
             return None, Score(0.0, f"the program raised {told}"), told

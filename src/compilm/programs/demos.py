@@ -25,6 +25,8 @@ __all__ = ["as_declared", "plain_demo"]
 # Set by DSPy's bootstrapping, read by its other optimizers.
 AUGMENTED = "augmented"
 
+_SCALARS = (str, int, float, bool, type(None))
+
 
 def plain_demo(
     demo: dspy.Example | Mapping[str, Any], signature: type[dspy.Signature], path: str
@@ -67,6 +69,8 @@ def as_declared(demo: Mapping[str, Any], signature: type[dspy.Signature]) -> dic
 
 def _plain(info: FieldInfo, value: Any) -> Any:
     """The JSON form of `value`; a `TypeError` or `ValueError` if there is none."""
+    if type(value) in _SCALARS:
+        return checked(value)
     rendered = format_field_value(info, value)
     form = _dumped(value)
     if format_field_value(info, form) != rendered:

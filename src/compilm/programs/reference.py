@@ -58,16 +58,21 @@ def locate(reference: str, base: str | Path = ".") -> Any:
     return found
 
 
-def build(target: Any, args: Mapping[str, Any] | None = None) -> dspy.Module:
-    """The program that a class, a factory or an instance gives.
+def build(
+    target: Any, args: Mapping[str, Any] | None = None, *, base: str | Path = "."
+) -> dspy.Module:
+    """The program that a class, a factory, an instance, or a reference to one of them gives.
 
-    Arguments go by keyword. Raises `ProgramError` if the result is no `dspy.Module`, or with the
-    constructor's own error as its cause.
+    A text is looked up by `locate`, from `base`. Arguments go by keyword.
+
+    Raises:
+        ProgramError: the result is no `dspy.Module`; or with the constructor's error as its cause.
 
     >>> build(dspy.Predict, {"signature": "question -> answer"}).signature.signature
     'question -> answer'
     """
     args = dict(args or {})
+    target = locate(target, base) if isinstance(target, str) else target
     title = getattr(target, "__qualname__", type(target).__name__)
     if isinstance(target, dspy.Module):
         if args:
@@ -78,8 +83,8 @@ def build(target: Any, args: Mapping[str, Any] | None = None) -> dspy.Module:
         return target
     if not callable(target):
         raise ProgramError(
-            f"a {type(target).__name__} is not a program: give a dspy.Module, its class, or a "
-            "function that makes one"
+            f"{type(target).__name__!r} is not a program: give a dspy.Module, its class, a "
+            "function that makes one, or the name of one of these"
         )
     program = _called(target, title, args)
     if not isinstance(program, dspy.Module):

@@ -23,7 +23,7 @@ from .answer import solve_fields, write_answer
 from .memo import Memo
 from .mine import Known
 from .options import SIZES, Options
-from .prompt import Prompt, Turn, last_inputs, read_prompt
+from .prompt import Prompt, Turn, asks_for_json, last_inputs, read_prompt
 from .propose import is_proposal, propose, propose_plain
 from .prose import best_sentence
 from .solve import Solver
@@ -106,7 +106,7 @@ class EmbeddedEngine:
 
     def _answer(self, request: Request, system: str, turns: tuple[Turn, ...]) -> str:
         last = turns[-1][1]
-        wants_json = "Respond with a JSON object" in last
+        wants_json = asks_for_json(last)
         prompt = self._memo.get(
             (system, turns[:-1], wants_json),
             lambda: read_prompt(system, turns[:-1], wants_json=wants_json),

@@ -20,6 +20,8 @@ _CLOSING: Final = "\"'`)]}>*.,;:!?\u201d\u2019\u00bb"
 _BREAKS: Final = frozenset(".;:!?,")
 _LONGEST: Final = 6  # words in a span
 _MONTH: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = re.compile(r"[0-9]{1,2}(?:st|nd|rd|th)?,")
+_YEAR = re.compile(r"[0-9]{4}(?![0-9])")
 _SAID = re.compile(r"`([^`]+)`")
 
 # What a field is about, told by its name or description, and what its values then look like.
@@ -161,7 +163,7 @@ class SpanModel:
         best, top = None, -math.inf
         for span in spans(inputs, self._longest):
             if allow is None or allow(span.text):
-                score = self._score(span) + (noise() if noise else 0.0)
+                score = self._score(span, self._odds) + (noise() if noise else 0.0)
                 if score > top:
                     best, top = span.text, score
         if self._none and top < self._floor:
@@ -190,10 +192,10 @@ class SpanModel:
             self._odds[mark] = more - math.log((negative[mark] + 0.3) / (others + 0.6))
         if absent and gold:
             self._none = min(absent, key=lambda value: (-absent[value], value))
-            self._floor = min(map(self._score, gold)) - 2.0
+            common = {m: o for m, o in self._odds.items() if positive[m] > 1 or negative[m]}
+            self._floor = min(self._score(span, common) for span in gold) - 2.0
 
-    def _score(self, span: Span) -> float:
-        odds = self._odds
+    def _score(self, span: Span, odds: Mapping[str, float]) -> float:
         total = 0.0
         if odds:
             marks = _marks(span)
@@ -240,7 +242,7 @@ def _line_spans(source: str, line: str, longest: int) -> Iterator[Span]:
             if text:
                 right = plain[end] if end < len(tokens) else ""
                 yield Span(text, source, left, right, size)
-            if _pauses(tokens[end - 1]):
+            if _pauses(tokens[end - 1], tokens[end] if end < len(tokens) else ""):
                 break
 
 
@@ -248,9 +250,12 @@ def _word(token: str) -> str:
     return token.strip(_OPENING + _CLOSING).lower()
 
 
-def _pauses(token: str) -> bool:
+def _pauses(token: str, following: str) -> bool:
+    """Whether a span ends at `token`: the comma of "March 9, 2024" is no pause."""
     trimmed = token.rstrip(_CLOSING)
-    return not _BREAKS.isdisjoint(token[len(trimmed) :])
+    if _BREAKS.isdisjoint(token[len(trimmed) :]):
+        return False
+    return not (_DAY.fullmatch(token) and _YEAR.match(following))
 
 
 def _marks(span: Span) -> Collection[str]:

@@ -144,6 +144,8 @@ def _class_cues(
     for value, number in size.items():
         scores = {}
         for term, count in counts[value].items():
+            if number < len(pairs) and count * len(pairs) <= total[term] * number:
+                continue  # no more often here than everywhere
             own = (count + 0.1) / (number + 0.2)
             other = (total[term] - count + 0.1) / (len(pairs) - number + 0.3)
             weight = 1.1 if " " in term else 1.0

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Demo", "Field", "Prompt", "Turn", "as_text", "last_inputs", "read_prompt", "value_text"]
+__all__ = [
+    "Demo",
+    "Field",
+    "Prompt",
+    "Turn",
+    "as_text",
+    "asks_for_json",
+    "last_inputs",
+    "read_prompt",
+    "value_text",
+]
 
 Turn: TypeAlias = tuple[str, str]  # role, text
 
@@ -21,7 +31,9 @@ _ENTRY = re.compile(r"^\d+\. `(\w+)` \(", re.M)
 _NOTE = re.compile(r"^\{(\w+)\} +# note: the value you produce (.*)$", re.M)
 _OBJECT = re.compile(r"JSON object with the following fields\.\s*(\{.*?^\})", re.M | re.S)
 _OBJECTIVE = re.compile(r"your objective is:[ \t]*\n?")
-_ASK = re.compile(r"\n\nRespond with (?:the corresponding output fields|a JSON object)")
+_ASK = re.compile(r"\n\nRespond with (the corresponding output fields|a JSON object)")
+_LABEL = re.compile(r"(['\"])(.*?)\1, |([^'\"].*?), ", re.S)
+_LABEL_END = re.compile(r", |\]")
 _SCHEMA = re.compile(r"JSON schema: (\{.*\})", re.S)
 
 
@@ -110,6 +122,16 @@ def read_prompt(system: str, turns: Sequence[Turn], *, wants_json: bool = False)
     )
 
 
+def asks_for_json(text: str) -> bool:
+    """Whether the last turn `text` ends in a JSON adapter's request.
+
+    >>> asks_for_json("Ann.\\n\\nRespond with a JSON object in the following order of fields: `a`.")
+    True
+    """
+    asked = _ASK.findall(text)
+    return bool(asked) and asked[-1] == "a JSON object"
+
+
 def last_inputs(prompt: Prompt, text: str) -> dict[str, str]:
     """The input texts of the last turn by field name; without markers all of it, under `""`.
 
@@ -171,9 +193,7 @@ def _closing(text: str) -> int:
     while at < len(text):
         sign = text[at]
         if quote:
-            if sign == "\\":
-                at += 1
-            elif sign == quote:
+            if sign == quote and _LABEL_END.match(text, at + 1):
                 quote = ""
         elif sign in "'\"" and depth:
             quote = sign
@@ -197,10 +217,19 @@ def _json_notes(layout: str) -> dict[str, str]:
 
 
 def _literal(text: str) -> tuple[Any, ...]:
-    try:
-        return tuple(ast.literal_eval(f"({text[8:-1]},)"))
-    except (ValueError, SyntaxError):
-        return ()
+    """The values of `Literal[...]` as dspy writes it: quoted without escapes, but for `\\'`."""
+    inner = text.removeprefix("Literal[").removesuffix("]") + ", "
+    found: list[Any] = []
+    for label in _LABEL.finditer(inner):
+        if label[2] is not None:
+            both = label[1] == "'" and '"' in label[2]
+            found.append(label[2].replace("\\'", "'") if both else label[2])
+        else:
+            try:
+                found.append(ast.literal_eval(label[3]))
+            except (ValueError, SyntaxError):
+                return ()
+    return tuple(found)
 
 
 def _demos(

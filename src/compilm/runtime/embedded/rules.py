@@ -117,8 +117,8 @@ def read_rules(
             under = ""
             found = reader.mentions(line)
         for label, rule in found:
-            if label:
-                rules.setdefault(label, []).append(rule)
+            rules.setdefault(label, []).append(rule)
+    rules.pop("", None)  # mentions that no label answers to
     return rules
 
 

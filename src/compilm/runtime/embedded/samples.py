@@ -90,9 +90,10 @@ def read_markdown(text: str) -> list[Sample]:
 
 
 def _append(record: dict[str, Any], part: str, member: str, line: str) -> None:
-    if member and isinstance(record.setdefault(part, {}), dict):
+    if member and isinstance(record.get(part, {}), dict):
+        record.setdefault(part, {})
         record[part][member] = f"{record[part].get(member, '')}\n{line}".strip()
-    elif not isinstance(record.get(part), dict):
+    elif not member:
         record[part] = f"{record.get(part, '')}\n{line}".strip()
 
 

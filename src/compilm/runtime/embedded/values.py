@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from .dates import read_date, read_time
+from .pattern import matching
 from .solve import Slot, Solver
 
 __all__ = ["fill"]
@@ -81,25 +83,26 @@ class _Filler:
         can_be_null = len(real) < len(resolved)
         if not real:
             return None
-        if can_be_null and self._is_null(real[0], slot, depth):
-            return None
+        if can_be_null:
+            if depth >= _DEEPEST or self._is_absent(slot):
+                return None
+            slot = replace(slot, rows=tuple(row for row in slot.rows if row[1] is not None))
+            if self._has_no_candidate(real[0], slot):
+                return None
         return self.fill(real[0], slot, depth)
 
-    def _is_null(self, schema: Schema, slot: Slot, depth: int) -> bool:
-        if depth >= _DEEPEST:
-            return True
-        if slot.rows:
-            absent = [value is None or value in ("None", "null", "") for _, value in slot.rows]
-            if all(absent):
-                return True
-            if any(absent):
-                rows = tuple(
-                    (inputs, "absent" if none else "given")
-                    for (inputs, _), none in zip(slot.rows, absent, strict=True)
-                )
-                given = Slot((*slot.path, "?", slot.name), slot.description, rows)
-                if self._solver.choose(given, ("given", "absent"))[0] == "absent":
-                    return True
+    def _is_absent(self, slot: Slot) -> bool:
+        """Whether texts like this one have null among the worked examples."""
+        rows = tuple(
+            (inputs, "absent" if value is None else "given") for inputs, value in slot.rows
+        )
+        kinds = {kind for _, kind in rows}
+        if len(kinds) < 2:
+            return "absent" in kinds
+        given = Slot((*slot.path, "?", slot.name), slot.description, rows)
+        return self._solver.choose(given, ("given", "absent"))[0] == "absent"
+
+    def _has_no_candidate(self, schema: Schema, slot: Slot) -> bool:
         if schema.get("type") in ("integer", "number"):
             return self._solver.number(slot) is None
         if schema.get("format") in ("date", "date-time"):
@@ -186,6 +189,6 @@ def _fitted(schema: Schema, text: str, inputs: Mapping[str, str]) -> str:
     pattern = schema.get("pattern")
     if pattern and not re.search(pattern, text):
         hits = (re.search(pattern.strip("^$"), one) for one in inputs.values())
-        text = next((hit[0] for hit in hits if hit), text)
+        text = next((hit[0] for hit in hits if hit), None) or matching(pattern) or text
     text = text[: schema.get("maxLength", len(text))]
     return text.ljust(schema.get("minLength", 0), ".")

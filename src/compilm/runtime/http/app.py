@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingExtra, Refused
 from . import problems
-from .schema import answer_of, inputs_of, outputs_of, request_model, response_model
+from .schema import answer_of, request_model, response_model
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ..load import Runtime
+
 __all__ = ["create_app"]
 
 
-def create_app(runtime: Any, *, title: str | None = None, concurrency: int = 1024) -> FastAPI:
-    """A FastAPI application around `runtime`, which it closes when it stops.
+def create_app(
+    runtime: Runtime, *, title: str | None = None, name: str = "", concurrency: int = 1024
+) -> FastAPI:
+    """A FastAPI application around `runtime`; `name` is the program's in addresses.
 
     It answers `POST /v1/programs/{name}` and `POST /v1/run` with the program's outputs, typed by
     its predictors in the OpenAPI document, and `GET /v1/programs`, `/livez`, `/readyz`,
@@ -31,10 +34,8 @@ def create_app(runtime: Any, *, title: str | None = None, concurrency: int = 102
     except ImportError as error:
         raise MissingExtra("fastapi", extra="serve", purpose="serve over HTTP") from error
 
-    served = _Served(runtime, concurrency)
-    app = FastAPI(
-        title=title or served.name, version=served.digest or "0", lifespan=_lifespan(served)
-    )
+    served = Served(runtime, name or type(runtime.program).__name__, concurrency)
+    app = FastAPI(title=title or served.name, version=served.digest, lifespan=_lifespan(served))
     app.state.served = served
     app.add_middleware(_Digest, digest=served.digest)
     problems.install(app)
@@ -43,88 +44,79 @@ def create_app(runtime: Any, *, title: str | None = None, concurrency: int = 102
     return app
 
 
-class _Served:
+class Served:
     """One runtime, its calls in flight, and whether it takes new ones."""
 
-    def __init__(self, runtime: Any, concurrency: int) -> None:
-        artifact = getattr(runtime, "artifact", None)
+    def __init__(self, runtime: Runtime, name: str, concurrency: int) -> None:
         self.runtime = runtime
-        self.name = _slug(getattr(artifact, "name", "") or type(runtime.program).__name__)
-        self.digest: str = getattr(artifact, "digest", "") or ""
-        self.inputs, self.outputs = inputs_of(runtime), outputs_of(runtime)
+        self.name = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-") or "program"
+        self.digest = runtime.artifact.digest
         self.ready = False
-        self._limit, self._flying = concurrency, 0
+        self.flying = 0
+        self._limit = concurrency
 
     async def answer(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The program's outputs for these inputs."""
-        if self._flying >= self._limit:
+        if self.flying >= self._limit:
             raise Refused(f"{self._limit} calls are being answered already", retry_after=1.0)
-        self._flying += 1
+        self.flying += 1
         try:
             return answer_of(await self.runtime.acall(**inputs))
         finally:
-            self._flying -= 1
-
-    async def close(self) -> None:
-        """Take no new calls and release what the runtime holds."""
-        self.ready = False
-        closed = getattr(self.runtime, "aclose", None) or getattr(self.runtime, "close", None)
-        waiting = closed() if closed is not None else None
-        if inspect.isawaitable(waiting):
-            await waiting
+            self.flying -= 1
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "program"
-
-
-def _lifespan(served: _Served) -> Any:
+def _lifespan(served: Served) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.ready = True
         yield
-        await served.close()
+        served.ready = False
 
     return lifespan
 
 
-def _add_programs(app: FastAPI, served: _Served) -> None:
+def _add_programs(app: FastAPI, served: Served) -> None:
+    from fastapi import Request
     from fastapi.responses import JSONResponse
 
     program = served.runtime.program
     title = re.sub(r"\W", "", served.name.title())
-    request = request_model(title, program, served.inputs)
-    response = response_model(title, program, served.outputs)
+    taken = request_model(title, program, served.runtime.inputs, served.runtime.optional)
+    given_back = response_model(title, program, served.runtime.outputs)
 
-    async def run(body: Any) -> JSONResponse:
+    async def run(request: Request, body: Any) -> JSONResponse:
         given = {name: getattr(body, name) for name in body.model_fields_set}
-        return JSONResponse(await served.answer(given))
+        try:
+            return JSONResponse(await served.answer(given))
+        except Exception as error:  # border: whatever a call raises becomes a problem document
+            return problems.answer(request, error)
 
     # The body's type is only known now; FastAPI reads it from the annotation.
-    run.__annotations__ = {"body": request, "return": JSONResponse}
+    run.__annotations__ = {"request": Request, "body": taken, "return": JSONResponse}
     for path, shown in ((f"/v1/programs/{served.name}", True), ("/v1/run", False)):
         app.post(
             path,
             summary=f"Run {served.name}",
             operation_id="run" if shown else "run_alias",
             include_in_schema=shown,
-            responses={200: {"model": response}},
+            responses={200: {"model": given_back}},
         )(run)
 
     @app.get("/v1/programs", summary="What is served here")
     async def programs() -> dict[str, Any]:
-        one = {"name": served.name, "digest": served.digest}
-        return {"programs": [{**one, "inputs": served.inputs, "outputs": served.outputs}]}
+        fields = {"inputs": served.runtime.inputs, "outputs": served.runtime.outputs}
+        return {"programs": [{"name": served.name, "digest": served.digest, **fields}]}
 
 
-def _add_health(app: FastAPI, served: _Served) -> None:
+def _add_health(app: FastAPI, served: Served) -> None:
     from fastapi.responses import JSONResponse
 
     @app.get("/livez", summary="The process answers")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    async def readyz() -> JSONResponse:
+    async def readyz() -> Any:
         status = "ok" if served.ready else "stopping"
         return JSONResponse({"status": status}, 200 if served.ready else 503)
 
@@ -141,7 +133,7 @@ class _Digest:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_named(message: Any) -> None:
-            if message["type"] == "http.response.start" and self._header[1]:
+            if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), self._header]
             await send(message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ... import canonical
@@ -14,22 +14,9 @@ if TYPE_CHECKING:
 __all__ = [
     "answer_of",
     "input_names",
-    "inputs_of",
-    "output_names",
-    "outputs_of",
     "request_model",
     "response_model",
 ]
-
-
-def inputs_of(runtime: Any) -> tuple[str, ...]:
-    """The inputs of a loaded program: as its runtime tells, else as its program does."""
-    return tuple(getattr(runtime, "inputs", ()) or input_names(runtime.program))
-
-
-def outputs_of(runtime: Any) -> tuple[str, ...]:
-    """The outputs of a loaded program: as its runtime tells, else as its program does."""
-    return tuple(getattr(runtime, "outputs", ()) or output_names(runtime.program))
 
 
 def input_names(program: Any) -> tuple[str, ...]:
@@ -52,18 +39,13 @@ def input_names(program: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in fields if name not in made))
 
 
-def output_names(program: Any) -> tuple[str, ...]:
-    """What the last predictor answers; a program may give more or less than that.
+def request_model(
+    name: str, program: Any, inputs: Iterable[str], optional: Collection[str] = ()
+) -> type[BaseModel]:
+    """The body of a request: one field per input, others refused.
 
-    >>> output_names(object())
-    ()
+    A field may be left out where `forward` has a default for it, or where `optional` names it.
     """
-    predictors = _predictors(program)
-    return tuple(predictors[-1].signature.output_fields) if predictors else ()
-
-
-def request_model(name: str, program: Any, inputs: Iterable[str]) -> type[BaseModel]:
-    """The body of a request: one field per input, others refused; optional where `forward` says."""
     defaults = {
         name: parameter.default
         for name, parameter in _parameters(program).items()
@@ -72,7 +54,7 @@ def request_model(name: str, program: Any, inputs: Iterable[str]) -> type[BaseMo
     fields = {}
     for field in inputs:
         kind, description = _field(program, field, "input_fields")
-        fields[field] = (kind, description, defaults.get(field, ...))
+        fields[field] = (kind, description, defaults.get(field, None if field in optional else ...))
     return _model(f"{name}Input", fields, extra="forbid")
 
 
@@ -105,9 +87,12 @@ def _plain(value: Any) -> Any:
         return str(value)
 
 
-def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
-    forward = getattr(program, "forward", None) or getattr(program, "aforward", None)
-    return inspect.signature(forward).parameters if forward is not None else {}
+def _parameters(program: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of `forward`, read from the class: DSPy warns of a look at the instance's."""
+    kind = type(program)
+    forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
+    found = dict(inspect.signature(forward).parameters) if forward is not None else {}
+    return {name: found[name] for name in list(found)[1:]}
 
 
 def _predictors(program: Any) -> list[Any]:
@@ -147,11 +132,10 @@ def _model(name: str, fields: Mapping[str, tuple[Any, Any, Any]], extra: Any) ->
 
 def _documented(kind: Any) -> Any:
     """The type itself where it has a JSON schema, so that OpenAPI can show it; else anything."""
-    from pydantic import PydanticSchemaGenerationError, TypeAdapter
-    from pydantic.errors import PydanticInvalidForJsonSchema
+    from pydantic import PydanticUserError, TypeAdapter
 
     try:
         TypeAdapter(kind).json_schema()
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+    except PydanticUserError:
         return Any
     return kind

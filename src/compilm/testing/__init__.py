@@ -1,0 +1,1 @@
+"""What tests of programs, engines and journals need: scripted engines, a wire, kits, strategies."""

@@ -1,0 +1,81 @@
+"""Kits: the tests that every member of a family must pass. Subclass one and give its fixture."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from ..errors import JournalError
+from ..journal import Journal, Record
+
+__all__ = ["JournalKit"]
+
+
+class JournalKit:
+    """What every journal must do. Override `journal` with a fixture that gives an empty one."""
+
+    @pytest.fixture
+    def journal(self) -> Journal:
+        raise NotImplementedError("give an empty journal")
+
+    def test_records_come_back_in_order_with_growing_places(self, journal: Journal) -> None:
+        kept = [journal.append(_record(number)) for number in range(5)]
+        assert list(journal.read()) == kept
+        assert [r.seq for r in kept] == sorted({r.seq for r in kept})
+
+    def test_reading_can_be_narrowed(self, journal: Journal) -> None:
+        for number in range(6):
+            journal.append(_record(number, run="ab"[number % 2], kind="xy"[number // 3]))
+        numbers = [r.body["number"] for r in journal.read("a", kinds=["x"])]
+        later = list(journal.read(after=next(iter(journal.read())).seq))
+        assert (numbers, len(later)) == ([0, 2], 5)
+
+    def test_what_is_read_does_not_change_what_is_kept(self, journal: Journal) -> None:
+        body: dict[str, Any] = {"list": [1]}
+        journal.append(Record("k", 0.0, "r", body))
+        body["list"].append(2)
+        assert next(iter(journal.read())).body == {"list": [1]}
+
+    def test_only_plain_json_is_taken(self, journal: Journal) -> None:
+        with pytest.raises(JournalError, match="'k' record is not plain JSON"):
+            journal.append(Record("k", 0.0, "r", {"value": float("nan")}))
+        assert list(journal.read()) == []
+
+    def test_a_watcher_hears_every_record_until_it_leaves(self, journal: Journal) -> None:
+        heard: list[int] = []
+        leave = journal.watch(lambda record: heard.append(record.body["number"]))
+        journal.append(_record(1))
+        leave()
+        journal.append(_record(2))
+        assert heard == [1]
+
+    def test_a_failing_watcher_fails_nobody(self, journal: Journal) -> None:
+        journal.watch(_raise)
+        assert journal.append(_record(1)).body == {"number": 1}
+
+    def test_many_threads_lose_nothing(self, journal: Journal) -> None:
+        def work(start: int) -> None:
+            for number in range(50):
+                journal.append(_record(start + number))
+
+        threads = [threading.Thread(target=work, args=(1000 * i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        numbers = sorted(record.body["number"] for record in journal.read())
+        assert numbers == sorted(1000 * i + n for i in range(8) for n in range(50))
+
+    def test_a_run_is_claimed_and_given_back(self, journal: Journal) -> None:
+        journal.claim("r")()
+        journal.claim("r")()
+
+
+def _record(number: int, *, run: str = "r", kind: str = "k") -> Record:
+    return Record(kind, float(number), run, {"number": number})
+
+
+def _raise(record: Record) -> None:
+    raise RuntimeError("a watcher that fails")

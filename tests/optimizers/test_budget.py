@@ -1,0 +1,150 @@
+"""The budget is a hard ceiling, whatever happens side by side."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compilm.clock import ManualClock
+from compilm.errors import BudgetExceeded, RunStopped, UsageError
+from compilm.optimizers.budget import Budget, Ledger, Spent
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("1000rollouts", Budget(rollouts=1000)),
+        ("2usd", Budget(usd=2.0)),
+        ("$2.50", Budget(usd=2.5)),
+        ("2_000 calls", Budget(calls=2000)),
+        ("20m", Budget(seconds=1200.0)),
+        ("90s", Budget(seconds=90.0)),
+        ("1h", Budget(seconds=3600.0)),
+        ("2usd,500calls, 10rollouts", Budget(usd=2.0, calls=500, rollouts=10)),
+        ("300 tokens 5 calls", Budget(tokens=300, calls=5)),
+    ],
+)
+def test_budgets_are_read_from_text(text: str, budget: Budget) -> None:
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize("text", ["many", "10", "10 apples", "1..2usd", "-3calls"])
+def test_a_budget_that_is_not_understood_says_what_would_be(text: str) -> None:
+    with pytest.raises(UsageError, match="budget"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), True, "5"])
+def test_a_ceiling_is_a_number_of_0_or_more(value: object) -> None:
+    with pytest.raises(UsageError, match="budget calls"):
+        Budget(calls=value)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 60), st.integers(1, 8), st.lists(st.integers(0, 9), max_size=40))
+def test_calls_never_exceed_the_budget_under_threads(
+    limit: int, workers: int, plan: list[int]
+) -> None:
+    ledger = Ledger(Budget(calls=limit), ManualClock())
+    made: list[int] = []
+
+    def work(share: list[int]) -> None:
+        for tokens in share:
+            try:
+                ledger.reserve(tokens=tokens)
+            except RunStopped:
+                return
+            made.append(1)
+            ledger.settle(reserved=tokens, tokens=tokens, usd=0.0)
+
+    threads = [threading.Thread(target=work, args=(plan[i::workers],)) for i in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == ledger.spent().calls == min(limit, len(plan))
+
+
+@given(st.integers(0, 500), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60))))
+def test_tokens_never_exceed_the_budget_where_estimates_hold(
+    limit: int, calls: list[tuple[int, int]]
+) -> None:
+    ledger = Ledger(Budget(tokens=limit), ManualClock())
+    try:
+        for estimate, slack in calls:
+            ledger.reserve(tokens=estimate)
+            ledger.settle(reserved=estimate, tokens=max(0, estimate - slack), usd=0.0)
+    except RunStopped as stop:
+        assert isinstance(stop.cause, BudgetExceeded)
+    assert ledger.spent().tokens <= limit
+
+
+def test_a_reservation_waits_for_calls_in_flight_that_may_leave_room() -> None:
+    ledger = Ledger(Budget(tokens=100), ManualClock())
+    ledger.reserve(tokens=80)
+    order: list[str] = []
+
+    def second() -> None:
+        ledger.reserve(tokens=60)
+        order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    order.append("first")
+    ledger.settle(reserved=80, tokens=10, usd=0.0)
+    thread.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+def test_time_is_a_ceiling_and_earlier_sessions_count() -> None:
+    clock = ManualClock()
+    ledger = Ledger(Budget(seconds=100), clock, before_s=60)
+    ledger.reserve(tokens=1)
+    clock.advance(40)
+    with pytest.raises(RunStopped, match="100 seconds"):
+        ledger.reserve(tokens=1)
+
+
+def test_money_is_a_ceiling_by_the_dearest_call_seen() -> None:
+    ledger = Ledger(Budget(usd=1.0), ManualClock())
+    for _ in range(2):
+        ledger.reserve(tokens=1)
+        ledger.settle(reserved=1, tokens=1, usd=0.4)
+    with pytest.raises(RunStopped, match="1 usd"):
+        ledger.reserve(tokens=1)
+    assert ledger.spent().usd == 0.8
+
+
+def test_a_price_that_is_unknown_ends_a_budget_in_money() -> None:
+    ledger = Ledger(Budget(usd=1.0), ManualClock())
+    ledger.reserve(tokens=1)
+    ledger.settle(reserved=1, tokens=1, usd=None)
+    with pytest.raises(RunStopped, match="price of a call is unknown"):
+        ledger.reserve(tokens=1)
+    assert ledger.spent() == Spent(calls=1, tokens=1, usd=None)
+
+
+def test_lost_and_held_calls_count_and_released_ones_do_not() -> None:
+    ledger = Ledger(Budget(calls=4), ManualClock())
+    ledger.replay(tokens=5, usd=0.0)
+    ledger.replay_lost(1)
+    ledger.hold(1)
+    ledger.reserve(tokens=1)
+    ledger.release(reserved=1)
+    ledger.reserve(tokens=1)
+    with pytest.raises(RunStopped):
+        ledger.reserve(tokens=1)
+    ledger.hold(0)
+    ledger.resume()
+    ledger.reserve(tokens=1)
+    assert (ledger.lost, ledger.spent().calls) == (1, 1)
+
+
+def test_the_first_stop_stays() -> None:
+    ledger = Ledger(Budget(), ManualClock())
+    ledger.stop(RunStopped("first"))
+    ledger.stop(RunStopped("second"))
+    with pytest.raises(RunStopped, match="first"):
+        ledger.reserve(tokens=1)

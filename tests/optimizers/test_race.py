@@ -1,0 +1,109 @@
+"""Races: paired, early where the case is clear, one winner at most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from compilm.artifact import Predictor
+from compilm.metrics import Score
+from compilm.optimizers.candidate import Candidate
+from compilm.optimizers.evaluate import Rollout
+from compilm.optimizers.race import blocks, compare, race
+
+Work = Sequence[tuple[Candidate, int]]
+
+
+def candidate(number: int) -> Candidate:
+    return Candidate(number, (Predictor("p", "default", (), (), f"text {number}"),))
+
+
+class Track:
+    """Scores by a rule of candidate number and place; remembers what was run."""
+
+    def __init__(self, rule: object) -> None:
+        self.rule = rule
+        self.ran: list[tuple[int, int]] = []
+
+    def __call__(self, work: Work) -> list[Rollout]:
+        self.ran += [(who.number, place) for who, place in work]
+        return [self._rollout(who, place) for who, place in work]
+
+    def _rollout(self, who: Candidate, place: int) -> Rollout:
+        value = self.rule(who.number, place)  # type: ignore[operator]
+        score = Score.unscored("outage") if value is None else Score(float(value))
+        return Rollout(who.id, who.digest, "val", str(place), score, None)
+
+
+def run(rule: object, children: int = 1, n: int = 100, rollouts: int = 10**6) -> tuple[list[str], Track]:
+    track, left = Track(rule), [rollouts]
+
+    def afford(count: int) -> bool:
+        left[0] -= count
+        return left[0] >= 0
+
+    kids = [candidate(i + 1) for i in range(children)]
+    found = race(candidate(0), kids, list(range(n)), track, afford=afford)
+    assert [c.candidate for c in found] == kids
+    return [c.outcome for c in found], track
+
+
+def test_blocks_cover_everything_once() -> None:
+    assert [place for block in blocks(95, 10) for place in block] == list(range(95))
+
+
+def test_a_clearly_better_child_wins_early() -> None:
+    outcomes, track = run(lambda who, _: who)
+    assert outcomes == ["won"]
+    assert len(track.ran) == 2 * 30
+
+
+def test_a_clearly_worse_child_is_dropped_after_one_block() -> None:
+    outcomes, track = run(lambda who, _: 1 - who)
+    assert outcomes == ["dropped"]
+    assert len(track.ran) == 2 * 10
+
+
+def test_an_equal_child_loses_and_the_incumbent_stays() -> None:
+    outcomes, _ = run(lambda _, place: place % 2)
+    assert outcomes == ["lost"]
+
+
+def test_a_crowd_is_halved_and_one_wins() -> None:
+    outcomes, track = run(lambda who, place: (place * 7) % 10 < 3 + who, children=6)
+    assert outcomes.count("won") == 1
+    assert outcomes[-1] == "won"
+    assert sum(who == 1 for who, _ in track.ran) < sum(who == 6 for who, _ in track.ran)
+
+
+def test_a_missing_score_drops_its_pair_and_is_never_a_zero() -> None:
+    mine = [Track(lambda *_: None)._rollout(candidate(1), 0)]
+    mine += [Track(lambda *_: 1)._rollout(candidate(1), 1)]
+    theirs = [Track(lambda *_: 1)._rollout(candidate(0), p) for p in (0, 1)]
+    found = compare(candidate(1), mine, candidate(0), theirs)
+    assert (found.n, found.difference, found.scores) == (1, 0.0, (1.0,))
+
+
+def test_a_comparison_without_pairs_says_nothing() -> None:
+    found = compare(candidate(1), [], candidate(0), [])
+    assert (found.n, found.difference, found.p_better) == (0, 0.0, 0.5)
+
+
+def test_a_race_that_cannot_start_has_no_winner() -> None:
+    outcomes, track = run(lambda who, _: who, rollouts=5)
+    assert (outcomes, track.ran) == (["lost"], [])
+
+
+def test_a_race_that_runs_out_is_judged_on_what_was_run() -> None:
+    outcomes, track = run(lambda who, _: who, rollouts=25)
+    assert outcomes == ["won"]
+    assert len(track.ran) == 20
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_wins_and_losses_are_counted(who: int) -> None:
+    mine = [Track(lambda w, _: w == who)._rollout(candidate(1), p) for p in range(4)]
+    theirs = [Track(lambda w, _: w == who)._rollout(candidate(0), p) for p in range(4)]
+    found = compare(candidate(1), mine, candidate(0), theirs)
+    assert (found.wins, found.losses) == ((4, 0) if who else (0, 4))
