@@ -29,7 +29,8 @@ TOLD = {
 def resolved(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:  # noqa: ARG001
     """The weighted score of a prediction, with feedback that names each wrong field.
 
-    A reply to the wrong question, or from the wrong record, earns nothing however well written.
+    A reply to the wrong question, or from the wrong record, earns nothing however well written;
+    a prediction without one is judged by its fields alone.
     """
     earned: dict[str, float] = {}
     feedback: list[str] = []
@@ -37,11 +38,13 @@ def resolved(example: Any, prediction: Any, trace: Any = None) -> dspy.Predictio
         earned[name] = float(same(example[name], prediction[name]))
         if not earned[name]:
             feedback.append(f"`{name}` should be {example[name]!r}, not {prediction[name]!r}.")
-    earned["reply"] = 0.0
-    if earned["intent"] and earned["claim_number"] and earned["outcome"]:
-        earned["reply"], advice = judge_reply(example.intent, prediction)
-        feedback += advice
-    score = sum(weight * earned[name] for name, weight in WEIGHTS.items())
+    if "answer" in prediction:
+        earned["reply"] = 0.0
+        if earned["intent"] and earned["claim_number"] and earned["outcome"]:
+            earned["reply"], advice = judge_reply(example.intent, prediction)
+            feedback += advice
+    whole = sum(WEIGHTS[name] for name in earned)
+    score = sum(WEIGHTS[name] * part for name, part in earned.items()) / whole
     return dspy.Prediction(score=round(score, 6), feedback="\n".join(feedback) or "All correct.")
 
 

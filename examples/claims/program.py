@@ -75,7 +75,7 @@ class Reply(dspy.Signature):
     answer: str = dspy.OutputField()
 
 
-class ClaimsDesk(dspy.Module):  # type: ignore[misc]  # dspy ships no types
+class ClaimsDesk(dspy.Module):
     """Classifies a message, finds its claim in a table, and answers from the record.
 
     claims: the path of the table, one JSON object a line; by default the one beside this file.
@@ -155,7 +155,7 @@ def facts(record: Record) -> list[str]:
     """The record in five lines that a reply can quote."""
     reason = "none, the claim is not denied."
     if record["denial_code"]:
-        reason = f"{record['denial_reason']} ({record['denial_code']})"
+        reason = f"{record['denial_code']} - {record['denial_reason']}"
     payment = "none sent."
     if record["paid_date"]:
         payment = f"{record['paid_amount']} on {record['paid_date']} by {record['payment_ref']}."

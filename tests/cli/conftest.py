@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ from compilm.artifact import Artifact, Field, Predictor, write
 from compilm.cli.main import main
 
 DIGEST = canonical.text_digest("x")
+
+
+class Terminal(io.StringIO):
+    """A stream with a person at its end."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def artifact(
         demos,
     )
     half = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
-    content = {
+    content: dict[str, Any] = {
         "program": {
             "reference": "program.py:Desk",
             "fingerprint": DIGEST,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.cli.conftest import Command
+
 from compilm.config import load_config
 
 
-def test_the_starter_can_be_checked_as_it_is(project, command) -> None:
+def test_the_starter_can_be_checked_as_it_is(project: Path, command: Command) -> None:
     done = command("check", "--json")
     assert (done.code, done.json["broken"]) == (0, 0)
     assert {one["sign"] for one in done.json["checks"]} == {"ok"}
 
 
-def test_the_starter_has_forty_rows(folder: Path, command) -> None:
+def test_the_starter_has_forty_rows(folder: Path, command: Command) -> None:
     done = command("init", "--json")
     assert done.json["written"] == ["compilm.toml", "data.jsonl", "metric.py", "program.py"]
     assert len((folder / "data.jsonl").read_text().splitlines()) == 40
 
 
-def test_nothing_is_written_over(project: Path, command) -> None:
+def test_nothing_is_written_over(project: Path, command: Command) -> None:
     (project / "metric.py").write_text("mine")
     done = command("init")
     assert done.code == 2
@@ -28,13 +30,13 @@ def test_nothing_is_written_over(project: Path, command) -> None:
     assert (project / "metric.py").read_text() == "mine"
 
 
-def test_force_writes_over(project: Path, command) -> None:
+def test_force_writes_over(project: Path, command: Command) -> None:
     (project / "metric.py").write_text("mine")
     assert command("init", "--force").code == 0
     assert "right_team" in (project / "metric.py").read_text()
 
 
-def test_a_given_program_and_its_data_are_looked_at(project: Path, command) -> None:
+def test_a_given_program_and_its_data_are_looked_at(project: Path, command: Command) -> None:
     (project / "compilm.toml").unlink()
     done = command(
         "init", "--from", "program.py:Desk", "--data", "data.jsonl", "--metric", "exact(team)"
@@ -48,7 +50,7 @@ def test_a_given_program_and_its_data_are_looked_at(project: Path, command) -> N
     assert command("check").code == 0
 
 
-def test_a_program_alone_leaves_the_rest_to_be_filled_in(project: Path, command) -> None:
+def test_a_program_alone_leaves_the_rest_to_be_filled_in(project: Path, command: Command) -> None:
     (project / "compilm.toml").unlink()
     done = command("init", "--from", "program.py:Desk", "--json")
     assert (done.code, done.json["rows"], done.json["inputs"]) == (0, 0, [])
@@ -56,17 +58,17 @@ def test_a_program_alone_leaves_the_rest_to_be_filled_in(project: Path, command)
     assert (config.metric, config.data.path) == (None, None)
 
 
-def test_data_that_does_not_fit_is_told(project: Path, command) -> None:
+def test_data_that_does_not_fit_is_told(project: Path, command: Command) -> None:
     (project / "compilm.toml").unlink()
     (project / "other.jsonl").write_text('{"text": "hello"}\n')
     done = command("init", "--from", "program.py:Desk", "--data", "other.jsonl")
     assert "set data.inputs" in done.out
 
 
-def test_nothing_is_written_when_the_program_is_wrong(folder: Path, command) -> None:
+def test_nothing_is_written_when_the_program_is_wrong(folder: Path, command: Command) -> None:
     done = command("init", "--from", "missing.py:Desk")
     assert (done.code, list(folder.glob("*.toml"))) == (3, [])
 
 
-def test_data_without_a_program_is_refused(folder: Path, command) -> None:
+def test_data_without_a_program_is_refused(folder: Path, command: Command) -> None:
     assert command("init", "--data", "rows.jsonl").code == 2

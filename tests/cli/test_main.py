@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compilm import errors
-from compilm.cli.main import VERBS, main
+from compilm.cli.main import VERBS, entry, main
 
 HEAVY = ("dspy", "pydantic", "fastapi", "rich", "openai", "anthropic", "numpy", "mlflow", "httpx")
 
@@ -63,6 +63,13 @@ def test_without_a_verb_the_overview_goes_to_stderr(capsys: pytest.CaptureFixtur
     captured = capsys.readouterr()
     assert "usage: compilm" in captured.err
     assert captured.out == ""
+
+
+def test_the_process_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["compilm", "xyzzy"])
+    with pytest.raises(SystemExit) as end:
+        entry()
+    assert end.value.code == 2
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from tests.cli.conftest import Terminal
 
 from compilm.cli.gate import Gate, gate_of
 from compilm.cli.out import Out, as_json
@@ -15,17 +16,9 @@ from compilm.config import GateSettings
 from compilm.metrics import Estimate
 
 
-class Terminal(io.StringIO):
-    """A stream with a person at its end."""
-
-    def isatty(self) -> bool:
-        """Yes."""
-        return True
-
-
 def opened(**options: bool) -> tuple[Out, io.StringIO, io.StringIO]:
     stdout, stderr = io.StringIO(), io.StringIO()
-    return Out(stdout=stdout, stderr=stderr, **options), stdout, stderr  # type: ignore[arg-type]
+    return Out(stdout=stdout, stderr=stderr, **options), stdout, stderr
 
 
 def test_words_for_people_and_json_never_mix() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Command, artifact
@@ -20,31 +21,30 @@ def journal(folder: Path) -> Path:
     path = folder / ".compilm" / "journal.db"
     kept = SqliteJournal(path)
     started = {"name": "desk", "level": 1, "optimizer": None, "seed": 0, "budget": {"calls": 9}}
-    for number, (kind, run, body) in enumerate(
-        [
-            ("rollout", "stray", {}),
-            ("run.started", "desk-aa", started),
-            ("session.opened", "desk-aa", {"concurrency": 2}),
-            ("candidate", "desk-aa", {"id": "c0"}),
-            ("decision", "desk-aa", {"spent": {**SPENT, "calls": 3}}),
-            ("note", "desk-aa", {"text": "read me"}),
-            (
-                "run.finished",
-                "desk-aa",
-                {
-                    "verdict": "proven",
-                    "gain": GAIN,
-                    "spent": SPENT,
-                    "stop": "done",
-                    "artifact": artifact().to_json(),
-                },
-            ),
-            ("run.started", "desk-ab", {**started, "level": None, "optimizer": "dspy.COPRO"}),
-            ("run.started", "desk-ab", started),
-            ("decision", "desk-ab", {"spent": {**SPENT, "calls": 7}}),
-            ("candidate", "stray", {}),
-        ]
-    ):
+    told: list[tuple[str, str, dict[str, Any]]] = [
+        ("rollout", "stray", {}),
+        ("run.started", "desk-aa", started),
+        ("session.opened", "desk-aa", {"concurrency": 2}),
+        ("candidate", "desk-aa", {"id": "c0"}),
+        ("decision", "desk-aa", {"spent": {**SPENT, "calls": 3}}),
+        ("note", "desk-aa", {"text": "read me"}),
+        (
+            "run.finished",
+            "desk-aa",
+            {
+                "verdict": "proven",
+                "gain": GAIN,
+                "spent": SPENT,
+                "stop": "done",
+                "artifact": artifact().to_json(),
+            },
+        ),
+        ("run.started", "desk-ab", {**started, "level": None, "optimizer": "dspy.COPRO"}),
+        ("run.started", "desk-ab", started),
+        ("decision", "desk-ab", {"spent": {**SPENT, "calls": 7}}),
+        ("candidate", "stray", {}),
+    ]
+    for number, (kind, run, body) in enumerate(told):
         kept.append(Record(kind, 1_700_000_000.0 + number, run, body))
     kept.close()
     return path

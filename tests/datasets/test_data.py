@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 import random
+from typing import Any
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.datasets import DataSet, load
@@ -67,12 +68,14 @@ def test_it_survives_pickling(data: DataSet) -> None:
     assert pickle.loads(pickle.dumps(data)) == data
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.permutations(ROWS))
 def test_the_fingerprint_ignores_the_order(rows: list[dict[str, object]]) -> None:
     here = load(rows, inputs=["text"])
     assert here.fingerprint == load(ROWS, inputs=["text"]).fingerprint
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=8), st.randoms())
 def test_the_fingerprint_ignores_the_order_of_repeated_rows(
     texts: list[str], chance: random.Random
@@ -92,14 +95,10 @@ def test_the_fingerprint_knows_content_and_ids(data: DataSet) -> None:
 
 
 def test_sizes_that_disagree_are_refused(data: DataSet) -> None:
-    for broken in (
-        {"ids": ("1",)},
-        {"places": ("x",)},
-        {"groups": ("x",)},
-    ):
-        whole = {"ids": data.ids, **broken}
+    wrong: list[dict[str, Any]] = [{"ids": ("1",)}, {"places": ("x",)}, {"groups": ("x",)}]
+    for broken in wrong:
         with pytest.raises(UsageError, match="6 examples need 6 ids"):
-            DataSet(data.examples, **whole)
+            DataSet(data.examples, **{"ids": data.ids, **broken})
 
 
 def test_repeated_ids_are_refused() -> None:

@@ -12,7 +12,7 @@ from compilm.errors import DataError
 
 def lines_of(path: Path, content: bytes) -> list[tuple[int, str]]:
     path.write_bytes(content)
-    return [tuple(line) for line in text_lines(path)]
+    return [(line.number, line.text) for line in text_lines(path)]
 
 
 def error_of(path: Path, content: bytes) -> DataError:
@@ -42,6 +42,7 @@ def test_a_byte_of_cp1252_is_named_with_line_offset_and_meaning(tmp_path: Path) 
 
 def test_the_offset_counts_the_byte_order_mark(tmp_path: Path) -> None:
     assert "byte 4 (0xe9)" in str(error_of(tmp_path / "x", b"\xef\xbb\xbfa\xe9"))
+    assert "byte 5 (0xe9)" in str(error_of(tmp_path / "x", b"\xef\xbb\xbfa\n\xe9"))
 
 
 def test_a_file_that_was_utf8_until_here_mixes_encodings(tmp_path: Path) -> None:

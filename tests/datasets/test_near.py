@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.datasets.near import near_pairs, shingles
@@ -17,6 +17,7 @@ def jaccard(a: str, b: str) -> float:
     return len(one & two) / len(one | two) if one and two else 0.0
 
 
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(words, st.integers(0, 1)), max_size=12), st.floats(0.1, 1.0))
 def test_each_text_gets_its_most_similar_earlier_one_of_each_owner(
     rows: list[tuple[str, int]], least: float

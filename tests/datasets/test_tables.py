@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.datasets import Row, read_rows
@@ -37,6 +37,7 @@ def test_a_file_without_records_has_no_rows(tmp_path: Path, content: str) -> Non
     assert rows_of(tmp_path / "x.csv", content) == []
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")),
                          min_size=2, max_size=2), min_size=1))  # fmt: skip
 def test_what_the_csv_writer_writes_is_read_back(tmp_path_factory: Any, cells: Any) -> None:

@@ -278,7 +278,7 @@ def test_a_metric_without_a_score_is_an_error_with_the_examples_id() -> None:
 def test_frozen_predictors_stay_as_they_are() -> None:
     result = compile_job(worlds.job(frozen=("sort",)))
     assert result.candidate == "c0"
-    assert result.stop.startswith("no gain")
+    assert result.stop.startswith("nothing may change")
 
 
 def test_a_judge_in_a_global_is_counted_under_the_budget() -> None:

@@ -100,8 +100,7 @@ def _data(parts: Parts) -> Iterator[Check]:
     labels = [name for name in parts.train.fields if name not in parts.train.inputs]
     shape = f"{', '.join(parts.train.inputs)} -> {', '.join(labels) or 'no labels'}"
     yield Check("ok", "data", f"{sizes}; {shape}")
-    if parts.note:
-        yield Check("ok", "split", parts.note)
+    yield Check("ok", "split", parts.note)
     for name in ("val", "test"):
         if name not in named:
             told = f"no {name} examples; compile takes them from the others and says so"

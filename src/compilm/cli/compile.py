@@ -17,7 +17,7 @@ from ..journal import Journal, open_journal
 from .gate import Gate, gate_of
 from .options import configuration
 from .out import Out
-from .place import journal_path, out_path, target_name
+from .place import journal_path, out_path, shown, target_name
 from .target import metric_of, parts_of, program_of, roles_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's options."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
-        "-O", dest="level", type=int, choices=range(4), help="0 measures .. 3 tries everything (2)"
+        "-O",
+        dest="level",
+        type=int,
+        choices=range(4),
+        help="0 measures, 1 demonstrations, 2 instructions too",
     )
     how.add_argument("--optimizer", metavar="NAME", help="one by name, as dspy.MIPROv2")
     parser.add_argument("--budget", metavar="TEXT", help="a ceiling: 1000rollouts, 2usd, 20m, ...")
@@ -78,8 +82,9 @@ def run(args: argparse.Namespace, out: Out) -> int:
         path = (result if args.report else replace(result, render=None)).save(out_path(config))
     finally:
         journal.close()
-    held = result.compiled.get("test") or result.compiled.get("val")
-    gate = gate_of(config.gate, held, result.gain)
+    # Only held-out examples decide: the search has seen the others.
+    gain = result.gain if result.gain.n else None
+    gate = gate_of(config.gate, result.compiled.get("test"), gain)
     kept = {"path": str(path), "digest": result.artifact.digest}
     out.emit({**result.to_json(), "artifact": kept, "gate": gate})
     _tell(result, path, gate, out)
@@ -174,8 +179,8 @@ def _tell(result: CompileResult, path: Path, gate: Gate, out: Out) -> None:
         out.say(f"  note      {note}")
     for line in gate.lines():
         out.say(f"  gate      {line}")
-    out.say(f"  artifact  {path}")
+    out.say(f"  artifact  {shown(path)}")
     if (path / "report.html").is_file():
-        out.say(f"  report    {path / 'report.html'}")
-    again = "the same command goes on" if not result.finished else f"compilm show {path}"
-    out.say(f"next: {again}; compilm eval {path} --against baseline")
+        out.say(f"  report    {shown(path / 'report.html')}")
+    first = f"compilm show {shown(path)}" if result.finished else "the same command goes on"
+    out.say(f"next: {first}; compilm eval {shown(path)} --against baseline")

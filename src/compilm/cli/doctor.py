@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from ..config import Config
 from .options import configuration
 from .out import Out
+from .place import journal_path, shown
 
 __all__ = ["Finding", "arguments", "run"]
 
@@ -129,26 +129,23 @@ def _keys(config: Config) -> Iterator[Finding]:
 
 
 def _journal(config: Config) -> Iterator[Finding]:
-    from .place import journal_path
-
     path = journal_path(config)
     folder = next(one for one in (path.parent, *path.parents) if one.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        told = f"{path}: cannot be written ({error.strerror}); set compile.journal"
+        told = f"{shown(path)}: cannot be written ({error.strerror}); set compile.journal"
         yield Finding("xx", "journal", told)
     else:
-        yield Finding("ok", "journal", f"{path} can be written")
+        yield Finding("ok", "journal", f"{shown(path)} can be written")
 
 
 def _configured(config: Config) -> Iterator[Finding]:
     if config.file is None:
         yield Finding("!!", "config", "no compilm.toml here or above: compilm init writes one")
     else:
-        shown = config.file.relative_to(Path.cwd()) if config.file.is_relative_to(Path.cwd()) else 0
-        yield Finding("ok", "config", str(shown or config.file))
+        yield Finding("ok", "config", shown(config.file))
 
 
 def _embedded(_: Config) -> Iterator[Finding]:

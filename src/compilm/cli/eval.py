@@ -93,7 +93,7 @@ def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Ou
             concurrency=config.compile.concurrency,
             journal=journal,
             seed=config.compile.seed,
-            against=_reference(args.against, config, out),
+            against=_reference(args.against, config),
         )
     finally:
         journal.close()
@@ -114,7 +114,7 @@ def _subject(text: str | None, config: Config, out: Out) -> tuple[Any, Any]:
     return runtime.program, dict(runtime.roles)
 
 
-def _reference(text: str | None, config: Config, out: Out) -> Any:
+def _reference(text: str | None, config: Config) -> Any:
     if text is None:
         return None
     if text == "baseline":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import Config
 
-__all__ = ["artifact_path", "is_artifact", "journal_path", "out_path", "target_name"]
+__all__ = ["artifact_path", "is_artifact", "journal_path", "out_path", "shown", "target_name"]
 
 
 def journal_path(config: Config) -> Path:
@@ -41,6 +41,16 @@ def artifact_path(text: str) -> Path:
     'build/desk'
     """
     return Path(text).expanduser()
+
+
+def shown(path: Path) -> str:
+    """The path as a person in the working folder would write it.
+
+    >>> shown(Path.cwd() / "build" / "desk")
+    'build/desk'
+    """
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
 
 def is_artifact(text: str) -> bool:

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..journal import Record, SqliteJournal
 from .options import configuration
 from .out import Out
-from .place import journal_path
+from .place import journal_path, shown
 
 __all__ = ["Run", "arguments", "find_run", "read_runs", "run", "tell"]
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         return 0
     out.emit({"journal": str(journal_path(config)), "runs": [each.to_json() for each in found]})
     if not found:
-        out.say(f"no runs in {journal_path(config)}; compilm compile makes one")
+        out.say(f"no runs in {shown(journal_path(config))}; compilm compile makes one")
     for each in found:
         out.say(_line(each))
     return 0

@@ -42,31 +42,33 @@ def run(args: argparse.Namespace, out: Out) -> int:
 
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    listening = _listen(args.host, args.port)
-    runtime = loaded(args.artifact, config, out)
-    app = create_app(runtime, name=target_name(config), concurrency=config.runtime.concurrency)
-    _announce(app, listening, out)
-    settings = uvicorn.Config(
-        app,
-        log_level="info" if args.verbose else "warning",
-        access_log=bool(args.verbose),
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
-    # After draining, uvicorn raises the signal again for the handlers that were there before it;
-    # these let the process end with 0.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda *_: None)
-    uvicorn.Server(settings).run(sockets=[listening])
+    with _listen(args.host, args.port) as listening:
+        runtime = loaded(args.artifact, config, out)
+        app = create_app(runtime, name=target_name(config), concurrency=config.runtime.concurrency)
+        _announce(app, listening, out)
+        settings = uvicorn.Config(
+            app,
+            log_level="info" if args.verbose else "warning",
+            access_log=bool(args.verbose),
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        # After draining, uvicorn raises the signal again for the handlers that were there before;
+        # these let the process end with 0.
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, lambda *_: None)
+        uvicorn.Server(settings).run(sockets=[listening])
     out.note("stopped")
     return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket, taken before the program is loaded: a used port is told at once."""
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port}: expected 0 to 65535; 0 takes any free port")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error}; name another --port") from None
 
 

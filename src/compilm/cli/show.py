@@ -11,7 +11,7 @@ from ..config import Config
 from ..errors import UsageError
 from .options import configuration
 from .out import Out, as_json
-from .place import artifact_path, is_artifact, journal_path
+from .place import artifact_path, is_artifact, journal_path, shown
 from .runs import find_run, read_runs, tell
 
 __all__ = ["arguments", "run"]
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     runs = read_runs(journal)
     if not any(one.id.startswith(args.what) for one in runs):
         raise UsageError(
-            f"{args.what!r} is no artifact, and no run of {journal} starts so; "
+            f"{args.what!r} is no artifact, and no run of {shown(journal)} starts so; "
             "compilm runs lists the runs"
         )
     found = find_run(runs, args.what)

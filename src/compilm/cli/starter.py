@@ -157,7 +157,7 @@ split = {{ train = 0.4, val = 0.3, test = 0.3, seed = 0 }}   # or train =, val =
 # model = "anthropic/claude-sonnet-4-5"
 
 [compile]
-level = 2                              # 0 measures, 1 demos, 2 and instructions, 3 and reflection
+level = 2                              # 0 measures, 1 demonstrations, 2 instructions too
 budget = {{ rollouts = 1000 }}           # a hard ceiling; also calls, tokens, usd, seconds
 seed = 0
 # freeze = ["judge"]                   # predictors that stay as they are

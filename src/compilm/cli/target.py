@@ -36,7 +36,7 @@ class Parts:
     train: DataSet
     val: DataSet | None
     test: DataSet | None
-    note: str = ""
+    note: str
 
     def named(self) -> dict[str, DataSet]:
         """The splits that there are, by name."""
@@ -126,7 +126,7 @@ def parts_of(config: Config, program: dspy.Module) -> Parts:
         )
     read = {name: _read(config, program, path, name) for name, path in named.items() if path}
     if data.path is None and "val" in read:
-        return Parts(read["train"], read["val"], read.get("test"), "split as the files are")
+        return Parts(read["train"], read["val"], read.get("test"), "Split as the files are.")
     whole = read.get("train") or _read(config, program, str(data.path), None)
     shares = data.split or (SplitSettings(0.6, 0.4, 0.0) if "test" in read else SplitSettings())
     if data.split is None:

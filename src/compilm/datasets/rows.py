@@ -78,7 +78,7 @@ def need(library: str, *, purpose: str) -> Any:
 def _jsonl(path: Path) -> Iterator[Row]:
     for number, text in text_lines(path):
         if text.strip(_BLANK):
-            yield Row(number, _object(text, path, number))
+            yield Row(number, _object(text.rstrip(_BLANK), path, number))
 
 
 def _json_list(path: Path) -> Iterator[Row]:
@@ -104,7 +104,7 @@ def _elements(text: str, path: Path) -> Iterator[tuple[int, int]]:
         try:
             end = decode(text, at)[1]
         except json.JSONDecodeError as error:
-            raise _broken(text, error.pos, path, error.msg) from None
+            raise _broken(text, error.pos, path, _reason(error)) from None
         except RecursionError:
             raise _broken(text, at, path, "nested too deep") from None
         yield at, end
@@ -131,12 +131,16 @@ def _broken(text: str, at: int, path: Path, reason: str) -> DataError:
     return DataError(f"not JSON at column {column}: {reason}{hint}", file=str(path), line=line)
 
 
+def _reason(error: json.JSONDecodeError) -> str:
+    return error.msg.removesuffix(" at").removesuffix(" starting")  # meant to go on with a place
+
+
 def _object(text: str, path: Path, line: int) -> dict[str, Any]:
     try:
         value = canonical.loads(text)
     except json.JSONDecodeError as error:
         hint = "; a list of objects belongs in a .json file" if text.lstrip()[:1] == "[" else ""
-        message = f"not JSON at column {error.pos + 1}: {error.msg}{hint}"
+        message = f"not JSON at column {error.pos + 1}: {_reason(error)}{hint}"
         raise DataError(message, file=str(path), line=line) from None
     except ValueError as error:
         message = f"not JSON: {error}; correct the value or leave its field out"

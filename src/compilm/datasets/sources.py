@@ -111,8 +111,6 @@ def _hub_rows(source: Any, columns: Collection[str] | None) -> Iterator[Row]:
 def _class_names(value: Any, feature: Any) -> Any:
     """`value` with numbers of classes (ClassLabel) replaced by their names; -1 means no label."""
     if hasattr(feature, "int2str"):
-        if isinstance(value, list):
-            return [_class_names(item, feature) for item in value]
         return None if value is None or value == -1 else feature.int2str(value)
     if isinstance(feature, Mapping) and isinstance(value, dict):
         return {name: _class_names(item, feature.get(name)) for name, item in value.items()}

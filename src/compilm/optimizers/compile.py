@@ -9,12 +9,12 @@ from typing import Any
 
 import dspy
 
-from ..artifact import Artifact
+from ..artifact import Artifact, secret_in
 from ..engine import stack
 from ..errors import ProgramError, ProviderRejected, RunStopped
 from ..metrics.stats import Estimate, mean_interval
 from ..programs import models
-from ..programs.predictors import applied, fingerprint
+from ..programs.predictors import applied, fingerprint, frozen_paths
 from ..randomness import rng
 from .budget import Ledger, Spent
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
@@ -84,6 +84,7 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        _check_secrets(job)
         self.writer = Writer(job.journal, job.run, job.clock)
         self.answers = Answers()
         past = list(job.journal.read(job.run))
@@ -176,7 +177,7 @@ class _Run:
             self.writer,
             self.meter,
             self.ask,
-            frozen=job.frozen,
+            frozen=(*job.frozen, *frozen_paths(job.program)),
             seed=job.seed,
         )
         try:
@@ -380,6 +381,17 @@ def _result(job: Job, body: dict[str, Any]) -> CompileResult:
         tuple(body["notes"]),
         job.journal,
     )
+
+
+def _check_secrets(job: Job) -> None:
+    """Refuse before anything is spent what an artifact could not carry in the end."""
+    for predictor in job.predictors:
+        found = secret_in(predictor.to_json())
+        if found is not None:
+            raise ProgramError(
+                f"predictor {predictor.path!r} has at {found} what looks like a key or password: "
+                "take it out, it would be written into the artifact"
+            )
 
 
 def _estimate(body: dict[str, Any] | None) -> Estimate | None:

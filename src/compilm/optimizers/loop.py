@@ -7,11 +7,12 @@ same decisions again, answered from there, until it reaches the first thing that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dspy
 
+from ..artifact import Predictor
 from ..datasets import DataSet
 from ..metrics.stats import Estimate, mean_interval
 from ..randomness import rng
@@ -19,7 +20,7 @@ from .candidate import Candidate
 from .evaluate import Evaluator, Rollout
 from .meter import Meter
 from .propose.base import Move, Scene
-from .race import Comparison, race
+from .race import Comparison, compare, race
 from .recipes import Recipe
 from .records import Writer
 
@@ -68,6 +69,7 @@ class Search:
         self.best = baseline
         self._known = {baseline.digest}
         self._scores: dict[str, Estimate] = {}
+        self._standing: dict[str, float] = {}
 
     def run(self) -> Outcome:
         """Walk the search; `RunStopped` passes through, and `outcome` tells what was found."""
@@ -75,9 +77,13 @@ class Search:
         self._measure_baseline()
         if not self._recipe.opening:
             return self.outcome("the level only measures")
+        if not self._tunable():
+            return self.outcome("nothing may change: every predictor is frozen")
         if self._mean(self.best) >= _NO_HEADROOM:
             return self.outcome("no headroom: the program scores as high as the metric goes")
-        return self.outcome(self._rounds())
+        stop = self._rounds()
+        self._measure_best()
+        return self.outcome(stop)
 
     def outcome(self, stop: str) -> Outcome:
         """What the search knows now."""
@@ -129,6 +135,16 @@ class Search:
             self._scores[baseline.id] = mean_interval(scores, seed=self._seed, samples=2000)
         self._decided(Comparison(baseline, baseline, outcome="measured"), "baseline", len(scores))
 
+    def _measure_best(self) -> None:
+        """The winner on every validation example, where the budget allows: races end early."""
+        missing = sum(self._evaluator.known(self.best, "val", i) is None for i in self._order)
+        if missing and self._allows(missing):
+            mine = self._evaluator.run([(self.best, i) for i in self._order], "val")
+            theirs = self._evaluator.run([(self.candidates[0], i) for i in self._order], "val")
+            found = compare(self.best, mine, self.candidates[0], theirs)
+            self._scores[self.best.id] = mean_interval(found.scores, seed=self._seed, samples=2000)
+            self._decided(replace(found, outcome="measured"), "final", found.n)
+
     def _propose(self, moves: Sequence[Move]) -> list[Candidate]:
         seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
         children = []
@@ -138,7 +154,8 @@ class Search:
                 self.best,
                 self._train,
                 seen,
-                tuple(p for p in self.best.predictors if p.path not in self._frozen),
+                self._tunable(),
+                self._ranked(),
                 self._ask,
                 number,
                 rng(self._seed, "propose", number),
@@ -154,6 +171,14 @@ class Search:
                 children.append(child)
         return children
 
+    def _tunable(self) -> tuple[Predictor, ...]:
+        return tuple(p for p in self.best.predictors if p.path not in self._frozen)
+
+    def _ranked(self) -> list[Candidate]:
+        """The other candidates raced so far, by how they stood against the incumbent of then."""
+        raced = [c for c in self.candidates if c.id in self._standing and c is not self.best]
+        return sorted(raced, key=lambda c: -self._standing[c.id])
+
     def _race(self, children: Sequence[Candidate]) -> bool:
         phase = "opening" if self.best.number == 0 else "race"
         comparisons = race(
@@ -165,6 +190,7 @@ class Search:
         )
         for comparison in comparisons:
             child = comparison.candidate
+            self._standing[child.id] = comparison.difference * comparison.n / (comparison.n + 10)
             if comparison.scores:
                 self._scores[child.id] = mean_interval(
                     comparison.scores, seed=self._seed, samples=2000

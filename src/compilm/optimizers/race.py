@@ -25,6 +25,7 @@ FUTILE = 0.30
 CERTAIN = 0.95
 BLOCK = 10
 _EARLIEST = 30  # pairs before a leader can end a race
+_TELLING = 40  # pairs after which a child that never differed is dropped
 _CROWD = 2  # from this many children on, halving drops the worse half
 
 Run = Callable[[Sequence[tuple[Candidate, int]]], list[Rollout]]
@@ -131,13 +132,18 @@ def race(
 def _hopeless(
     alive: Sequence[Candidate], now: dict[str, Comparison], *, seen: int
 ) -> list[Candidate]:
-    futile = [child for child in alive if now[child.id].p_better < FUTILE]
+    futile = [child for child in alive if now[child.id].p_better < FUTILE or _same(now[child.id])]
     rest = [child for child in alive if child not in futile]
     doubled = seen % BLOCK == 0 and (seen // BLOCK).bit_count() == 1
     if doubled and len(rest) > _CROWD:
         ranked = sorted(rest, key=lambda child: -now[child.id].difference)
         futile += ranked[max(_CROWD, math.ceil(len(ranked) / 2)) :]
     return futile
+
+
+def _same(comparison: Comparison) -> bool:
+    """No example has told the two apart for so long that none will."""
+    return comparison.n >= _TELLING and not comparison.wins and not comparison.losses
 
 
 def _certain(alive: Sequence[Candidate], now: dict[str, Comparison]) -> bool:

@@ -14,6 +14,7 @@ from .propose.base import Move
 from .propose.both import Both
 from .propose.demos import Demos, Swap
 from .propose.instructions import Instruct
+from .propose.merge import Merge
 
 __all__ = ["LEVELS", "Recipe", "recipe"]
 
@@ -46,7 +47,14 @@ LEVELS: dict[int, Recipe] = {
             Demos("bootstrapped", 8),
             Demos("mixed", 16),
         ),
-        rounds=(Swap(0.5), Demos("labeled", 16), Demos("mixed", 16), Swap(0.25)),
+        rounds=(
+            Merge(),
+            Demos("labeled", 16, every=False),
+            Swap(0.5),
+            Demos("mixed", 16, every=False),
+            Merge(),
+            Swap(0.25),
+        ),
         val_passes=8,
     ),
     2: Recipe(
@@ -61,13 +69,18 @@ LEVELS: dict[int, Recipe] = {
             Both(Instruct(share=0.6), Demos("mixed", 16)),
         ),
         rounds=(
-            Swap(0.5),
-            Instruct(share=0.6, every=False),
-            Both(Instruct(share=0.6), Demos("mixed", 16)),
+            Merge(),
             Instruct(every=False),
-            Both(Instruct(), Demos("labeled", 16)),
+            Demos("labeled", 16, every=False),
+            Swap(0.5),
+            Merge(),
+            Instruct(share=0.6, every=False),
+            Demos("mixed", 16, every=False),
+            Both(Instruct(share=0.6), Demos("labeled", 16)),
             Swap(0.25),
         ),
+        patience=3,
+        most_rounds=10,
         val_passes=12,
     ),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .axis import Axis, padded
 from .rows import Interval
@@ -13,6 +15,7 @@ from .svg import BEST, WIDTH, bottom_axis, document, left_axis, line, mark, numb
 __all__ = ["Point", "curve"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 52.0, 588.0, 56.0, 288.0, 330.0
+Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 _CROWD = 40  # from this many candidates on, only those that won carry their name
 
 
@@ -34,10 +37,11 @@ def curve(
     score: str = "validation score",
     baseline: float | None = None,
     end: float = 0.0,
+    tail: str = "",
 ) -> str:
     """The chart as SVG: the best score as a step line with its band, a dot for each candidate.
 
-    `end` is where the spending ended, if later than the last decision.
+    `end` is where the spending ended, if later than the last decision, and `tail` says on what.
 
     >>> curve([]).count("no scores yet")
     1
@@ -55,7 +59,8 @@ def curve(
         _band(known, x, y),
         _steps(known, x, y),
         "" if baseline is None else _baseline(baseline, y),
-        _dots(points, x, y),
+        _tail(tail, x.at(points[-1].spend)),
+        _dots(points, x, y, _lines(known, x, y, baseline)),
         labels.add(known[-1].best.value, "best", BEST),  # type: ignore[union-attr]  # known have one
         "" if baseline is None else labels.add(baseline, "given", "currentColor"),
         _legend(),
@@ -99,9 +104,28 @@ def _baseline(value: float, y: Axis) -> str:
     return line(_LEFT, at, _RIGHT, at, stroke_dasharray="5 4", stroke_opacity=0.65)
 
 
-def _dots(points: Sequence[Point], x: Axis, y: Axis) -> str:
+def _tail(words: str, start: float) -> str:
+    """What the last of the spending was for, where there is room to say it."""
+    if not words or _RIGHT - start < width_of(words) + 12:
+        return ""
+    return text(_RIGHT, _BOTTOM - 8, words, text_anchor="end", opacity=0.6)
+
+
+def _lines(known: Sequence[Point], x: Axis, y: Axis, baseline: float | None) -> list[Box]:
+    """What the lines of the chart cover, so that no name is written over them."""
+    corners = _stairs(known, x, [y.at(p.best.value) for p in known if p.best])
+    ends = list(itertools.pairwise(corners))
+    if baseline is not None:
+        ends.append(((_LEFT, y.at(baseline)), (_RIGHT, y.at(baseline))))
+    return [
+        (min(x1, x2) - 2, min(y1, y2) - 2, max(x1, x2) + 2, max(y1, y2) + 2)
+        for (x1, y1), (x2, y2) in ends
+    ]
+
+
+def _dots(points: Sequence[Point], x: Axis, y: Axis, lines: Sequence[Box]) -> str:
     shown = [(p, x.at(p.spend), y.at(p.score)) for p in points if p.score is not None]
-    taken = [(px - 5, py - 5, px + 5, py + 5) for _, px, py in shown]
+    taken = [*lines, *((px - 5, py - 5, px + 5, py + 5) for _, px, py in shown)]
     dots, names = [], []
     for point, px, py in sorted(shown, key=lambda each: each[0].won):
         dots.append(_dot(px, py, won=point.won))
@@ -118,16 +142,14 @@ def _dot(px: float, py: float, *, won: bool) -> str:
                 stroke_width=1.3, stroke_opacity=0.7)  # fmt: skip
 
 
-def _name(
-    point: Point, px: float, py: float, taken: list[tuple[float, float, float, float]]
-) -> str:
+def _name(point: Point, px: float, py: float, taken: list[Box]) -> str:
     """The candidate's id beside its dot, where there is room; nothing where there is none."""
     wide = width_of(point.id)
-    places = [(px + 8, py + 4), (px - 8 - wide, py + 4), (px - wide / 2, py - 9),
-              (px - wide / 2, py + 18)]  # fmt: skip
+    places = [(px + 8, py + 4), (px - 8 - wide, py + 4), (px - 4 - wide, py - 7),
+              (px + 5, py + 15), (px - wide / 2, py - 9), (px - wide / 2, py + 18)]  # fmt: skip
     for left, base in places:
         box = (left, base - 10, left + wide, base + 2)
-        inside = _LEFT < box[0] and box[2] < _RIGHT and _TOP < box[1] and box[3] < _BOTTOM
+        inside = box[0] > _LEFT and box[2] < _RIGHT and box[1] > _TOP and box[3] < _BOTTOM
         if inside and not any(_overlap(box, other) for other in taken):
             taken.append(box)
             weight = "600" if point.won else None
@@ -135,7 +157,7 @@ def _name(
     return ""
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -157,17 +179,16 @@ class _End:
 
 
 def _legend() -> str:
-    y = 18.0
-    return "".join(
-        [
-            mark("rect", x=_LEFT, y=y - 9, width=26, height=12, fill=BEST, fill_opacity=0.14),
-            line(_LEFT, y - 3, _LEFT + 26, y - 3, stroke=BEST, stroke_width=2.25),
-            text(_LEFT + 33, y + 1, "best so far, 95 % band"),
-            _dot(_LEFT + 192, y - 3, won=True),
-            text(_LEFT + 202, y + 1, "became the best"),
-            _dot(_LEFT + 318, y - 3, won=False),
-            text(_LEFT + 328, y + 1, "dropped or lost"),
-            line(_LEFT + 436, y - 3, _LEFT + 462, y - 3, stroke_dasharray="5 4"),
-            text(_LEFT + 469, y + 1, "the given program"),
-        ]
-    )
+    y, x = 15.0, _LEFT
+    entries = (
+        (26, mark("rect", x=0, y=y - 6, width=26, height=12, fill=BEST, fill_opacity=0.14)
+         + line(0, y, 26, y, stroke=BEST, stroke_width=2.25), "best so far, 95 % band"),
+        (9, _dot(4.5, y, won=True), "became the best"),
+        (9, _dot(4.5, y, won=False), "dropped or lost"),
+        (26, line(0, y, 26, y, stroke_dasharray="5 4", stroke_opacity=0.65), "the given program"),
+    )  # fmt: skip
+    marks = []
+    for wide, sign, words in entries:
+        marks.append(mark("g", sign + text(wide + 7, y + 4, words), transform=f"translate({x:g})"))
+        x += wide + 7 + width_of(words) + 22
+    return "".join(marks)

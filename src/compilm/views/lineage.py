@@ -83,16 +83,23 @@ def _at(depth: int, row: int) -> tuple[float, float]:
 def _edge(place: dict[str, tuple[int, int]], node: Node) -> str:
     from_x, from_y = _at(*place[node.parent or ""])
     to_x, to_y = _at(*place[node.id])
-    style = {"fill": "none", "stroke": "currentColor", "stroke_opacity": 0.3}
     corner = f"M{from_x:g},{from_y + 5:g}V{to_y - 6:g}Q{from_x:g},{to_y:g} {from_x + 6:g},{to_y:g}"
-    return mark("path", d=f"{corner}H{to_x - 6:g}", **style)
+    path = f"{corner}H{to_x - 6:g}"
+    return mark("path", d=path, fill="none", stroke="currentColor", stroke_opacity=0.3)
 
 
 def _node(node: Node, depth: int, row: int) -> str:
     x, y = _at(depth, row)
     won = node.best or node.outcome == "won"
-    dot = mark("circle", cx=x, cy=y, r=5 if won else 4, fill=BEST if won else "none",
-               stroke=BEST if won else "currentColor", stroke_opacity=None if won else 0.7)  # fmt: skip
+    dot = mark(
+        "circle",
+        cx=x,
+        cy=y,
+        r=5 if won else 4,
+        fill=BEST if won else "none",
+        stroke=BEST if won else "currentColor",
+        stroke_opacity=None if won else 0.7,
+    )
     weight = "600" if node.best else None
     label = f"{node.id}  {node.move}"
     return "".join(
@@ -103,7 +110,7 @@ def _node(node: Node, depth: int, row: int) -> str:
                  font_weight=weight, style="white-space:pre"),
             text(WIDTH - 110, y + 4, interval(node.score) if node.score else "",
                  text_anchor="end", font_weight=weight),
-            text(WIDTH, y + 4, "shipped" if node.best else node.outcome, text_anchor="end",
+            text(WIDTH, y + 4, node.outcome, text_anchor="end",
                  font_weight=weight, opacity=None if won else 0.7),
         ]
     )  # fmt: skip

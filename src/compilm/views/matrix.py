@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .svg import BAD, GOOD, WIDTH, document, mark, number, text
+from .svg import BAD, GOOD, document, mark, number, text, width_of
 
 __all__ = ["Row", "matrix"]
 
@@ -19,6 +19,12 @@ _INK = {
     "middle": ("currentColor", 0.42),
     "high": ("currentColor", 0.13),
 }
+_LEGEND = (
+    ("low", "the given program scores low"),
+    ("better", "better than it"),
+    ("worse", "worse"),
+    ("same", "the same"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,8 @@ def _kind(mine: float | None, theirs: float) -> str:
 
 
 def _level(value: float, scored: Mapping[str, float]) -> str:
-    """How high a score is among those the scale is known to reach: 0 to 1, or what was seen."""
-    low, high = min(0.0, *scored.values(), 0.0), max(1.0, *scored.values(), 1.0)
+    """How high a score is on a scale from 0 to 1, or as far as the scores go beyond it."""
+    low, high = min([0.0, *scored.values()]), max([1.0, *scored.values()])
     share = (value - low) / (high - low)
     return "low" if share < 1 / 3 else "high" if share > 2 / 3 else "middle"
 
@@ -84,39 +90,30 @@ def _strip(name: str, kinds: Sequence[str], place: int, tally: str = "") -> str:
         corner = f"M{number(x)} {number(top)}h{number(w)}v{_ROW - 4:g}h-{number(w)}z"
         paths[kind] = paths.get(kind, "") + corner
     cells = [
-        mark("path", d=paths[kind], fill=color, fill_opacity=None if ink == 1.0 else ink)
+        mark("path", d=paths[kind], fill=color, fill_opacity=ink)
         for kind, (color, ink) in _INK.items()
         if kind in paths
     ]
-    return "".join([
-        text(_LEFT - 10, top + 12, name, text_anchor="end"),
-        *cells,
-        text(_RIGHT + 12, top + 12, tally) if tally else "",
-    ])  # fmt: skip
+    label = text(_LEFT - 10, top + 12, name, text_anchor="end")
+    return "".join([label, *cells, text(_RIGHT + 12, top + 12, tally) if tally else ""])
 
 
 def _stretches(kinds: Sequence[str], *, whole: bool) -> list[tuple[int, int, str]]:
-    """Cells of one kind in a row as one stretch where `whole`, else one by one."""
+    """Each cell by itself, or neighbors of one kind as one stretch where `whole`."""
     found: list[tuple[int, int, str]] = []
     for place, kind in enumerate(kinds):
         if whole and found and found[-1][2] == kind:
             found[-1] = (found[-1][0], place + 1, kind)
-        elif kind:
+        else:
             found.append((place, place + 1, kind))
-        elif whole:
-            found.append((place, place + 1, ""))
     return found
 
 
 def _legend() -> str:
-    entries = [("low", "given program scores low"), ("better", "better"), ("worse", "worse"),
-               ("same", "the same"), ("", "blank: not run, or no score")]  # fmt: skip
     marks, x = [], _LEFT
-    for kind, words in entries:
-        if kind:
-            color, ink = _INK[kind]
-            marks.append(mark("rect", x=x, y=6, width=12, height=12, fill=color, fill_opacity=ink))
-            x += 18
-        marks.append(text(x, 16, words, opacity=0.85))
-        x += len(words) * 6.1 + 18
-    return "".join(marks[:1] + marks[1:]) if x <= WIDTH + 40 else ""
+    for kind, words in _LEGEND:
+        color, ink = _INK[kind]
+        marks.append(mark("rect", x=x, y=6, width=12, height=12, fill=color, fill_opacity=ink))
+        marks.append(text(x + 18, 16, words))
+        x += width_of(words) + 36
+    return "".join(marks)

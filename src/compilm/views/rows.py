@@ -149,10 +149,16 @@ class CandidateRow:
     @classmethod
     def of(cls, body: Body) -> CandidateRow:
         """The candidate in a `candidate` record."""
-        predictors = {path: Prompt.of(each) for path, each in (body.get("predictors") or {}).items()}
-        words = (str(body.get(key) or "") for key in ("move", "note"))
+        predictors = {
+            path: Prompt.of(each) for path, each in (body.get("predictors") or {}).items()
+        }
         return cls(
-            str(body["id"]), str(body.get("digest") or ""), body.get("parent"), *words, predictors
+            str(body["id"]),
+            str(body.get("digest") or ""),
+            body.get("parent"),
+            str(body.get("move") or ""),
+            str(body.get("note") or ""),
+            predictors,
         )
 
 
@@ -187,7 +193,7 @@ class RolloutRow:
             str(body.get("digest") or ""),
             str(body.get("split") or ""),
             str(body.get("example") or ""),
-            None if missing else float(value),
+            None if missing or value is None else float(value),
             str(score.get("feedback") or ""),
             missing,
             str(body.get("error") or ""),
@@ -242,15 +248,18 @@ class DecisionRow:
     @classmethod
     def of(cls, body: Body, at: float) -> DecisionRow:
         """The decision in a `decision` record."""
-        text = {k: str(body.get(k) or "") for k in ("candidate", "incumbent", "phase", "outcome")}
-        count = {key: int(body.get(key) or 0) for key in ("n", "wins", "losses")}
         return cls(
-            **text,
-            **count,
+            candidate=str(body["candidate"]),
+            incumbent=str(body.get("incumbent") or ""),
+            phase=str(body.get("phase") or ""),
+            outcome=str(body.get("outcome") or ""),
+            n=int(body.get("n") or 0),
+            wins=int(body.get("wins") or 0),
+            losses=int(body.get("losses") or 0),
             difference=float(body.get("difference") or 0.0),
             p_better=0.5 if body.get("p_better") is None else float(body["p_better"]),
             score=Interval.of(body.get("score")),
-            best=str(body.get("best") or text["candidate"]),
+            best=str(body.get("best") or body["candidate"]),
             best_score=Interval.of(body.get("best_score")),
             spent=Spending.of(body.get("spent")),
             at=at,

@@ -10,6 +10,7 @@ from .story import BASELINE, Story
 
 __all__ = [
     "VERDICTS",
+    "accepted",
     "budget_text",
     "count",
     "decision_line",
@@ -17,13 +18,13 @@ __all__ = [
     "finding",
     "headline",
     "interval",
-    "money",
     "moment",
+    "money",
     "phase",
     "shipped",
     "signed",
-    "spending",
     "span",
+    "spending",
     "tightest",
 ]
 
@@ -112,8 +113,10 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
+    if minutes < 10:
         return f"{minutes} min {rest} s"
+    if minutes < 60:
+        return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
 
 
@@ -266,3 +269,10 @@ def decision_line(story: Story, row: DecisionRow) -> str:
         made.move if made else row.phase,
     ]
     return "  ".join(parts).rstrip()
+
+
+def accepted(story: Story, row: DecisionRow) -> str:
+    """Why a candidate became the best, in a phrase."""
+    made = story.candidate(row.candidate)
+    move = f", {made.move}" if made else ""
+    return f"{row.candidate}{move}, {signed(row.difference)} vs {row.incumbent}"

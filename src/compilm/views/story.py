@@ -93,9 +93,8 @@ class Story:
     def baseline_score(self) -> Interval | None:
         """The validation score of the program as it was given, as it was last measured."""
         found = [d.score for d in self.decisions if d.candidate == BASELINE and d.score]
-        alone = [d.best_score for d in self.decisions if d.best == BASELINE and d.best_score]
-        latest = self.baseline.get("val") or (alone or found or [None])[-1]
-        return latest
+        found += [d.best_score for d in self.decisions if d.best == BASELINE and d.best_score]
+        return self.baseline.get("val") or (found[-1] if found else None)
 
     def candidate(self, id: str) -> CandidateRow | None:
         """The candidate with this id."""
@@ -156,18 +155,15 @@ class Reader:
         self._facts: dict[str, Any] = {}
         self._first: float | None = None
         self._last = 0.0
-        self._sessions = 0
+        self._kinds: Counter[str] = Counter()
         self._candidates: dict[str, CandidateRow] = {}
         self._decisions: list[DecisionRow] = []
         self._rollouts: dict[tuple[str, str, str], RolloutRow] = {}
         self._usage: dict[tuple[str, str], Usage] = {}
         self._failures: Counter[str] = Counter()
-        self._sent = 0
         self._notes: list[str] = []
-        self._take: dict[str, Callable[[Mapping[str, Any], float], None]] = {
+        self._take: dict[str, Callable[[Record], None]] = {
             "run.started": self._started,
-            "session.opened": self._opened,
-            "call.sent": self._was_sent,
             "call": self._answered,
             "call.failed": self._failed,
             "candidate": self._proposed,
@@ -187,9 +183,15 @@ class Reader:
             )
         self._run, self._last = record.run, record.at
         self._first = record.at if self._first is None else self._first
+        self._kinds[record.kind] += 1
         take = self._take.get(record.kind)
         if take is not None:
-            take(record.body, record.at)
+            take(record)
+
+    @property
+    def started(self) -> bool:
+        """Whether there was a record."""
+        return self._first is not None
 
     def story(self) -> Story:
         """The story so far."""
@@ -198,7 +200,7 @@ class Reader:
         return Story(
             run=self._run,
             last=self._last,
-            sessions=self._sessions,
+            sessions=self._kinds["session.opened"],
             candidates=tuple(self._candidates.values()),
             decisions=tuple(self._decisions),
             rollouts=tuple(self._rollouts.values()),
@@ -217,16 +219,17 @@ class Reader:
         since = self._decisions[-1].at if self._decisions else (self._first or 0.0)
         return Spending(
             max(said.rollouts, len(self._rollouts)),
-            max(said.calls, self._sent),
+            max(said.calls, self._kinds["call.sent"]),
             max(said.tokens, sum(each.input_tokens + each.output_tokens for each in used)),
             None if said.usd is None or len(known) < len(prices) else max(said.usd, sum(known)),
             said.seconds + max(0.0, self._last - since),
         )
 
-    def _started(self, body: Mapping[str, Any], at: float) -> None:
+    def _started(self, record: Record) -> None:
+        body = record.body
         named = ("name", "level", "optimizer", "seed", "notice", "split_note")
         mapped = ("budget", "program", "metric", "models", "versions")
-        self._facts["started"] = at
+        self._facts["started"] = record.at
         self._facts.update({key: body[key] for key in named if body.get(key) is not None})
         self._facts.update({key: dict(body[key]) for key in mapped if body.get(key)})
         data = body.get("data") or {}
@@ -234,41 +237,38 @@ class Reader:
         predictors = (body.get("program") or {}).get("predictors") or ()
         self._facts["prompts"] = {each["path"]: Prompt.of(each) for each in predictors}
 
-    def _opened(self, body: Mapping[str, Any], at: float) -> None:
-        self._sessions += 1
+    def _answered(self, record: Record) -> None:
+        key = (str(record.body.get("role", "")), str(record.body.get("model", "")))
+        self._usage[key] = self._usage.get(key, Usage(*key)).plus(record.body)
 
-    def _was_sent(self, body: Mapping[str, Any], at: float) -> None:
-        self._sent += 1
+    def _failed(self, record: Record) -> None:
+        self._failures[str(record.body.get("error", "unknown"))] += 1
 
-    def _answered(self, body: Mapping[str, Any], at: float) -> None:
-        key = (str(body.get("role", "")), str(body.get("model", "")))
-        self._usage[key] = self._usage.get(key, Usage(*key)).plus(body)
-
-    def _failed(self, body: Mapping[str, Any], at: float) -> None:
-        self._failures[str(body.get("error", "unknown"))] += 1
-
-    def _proposed(self, body: Mapping[str, Any], at: float) -> None:
-        row = CandidateRow.of(body)
+    def _proposed(self, record: Record) -> None:
+        row = CandidateRow.of(record.body)
         self._candidates[row.id] = row
 
-    def _ran(self, body: Mapping[str, Any], at: float) -> None:
-        row = RolloutRow.of(body)
+    def _ran(self, record: Record) -> None:
+        row = RolloutRow.of(record.body)
         self._rollouts[row.candidate, row.split, row.example] = row
 
-    def _decided(self, body: Mapping[str, Any], at: float) -> None:
-        self._decisions.append(DecisionRow.of(body, at))
+    def _decided(self, record: Record) -> None:
+        self._decisions.append(DecisionRow.of(record.body, record.at))
 
-    def _held_out(self, body: Mapping[str, Any], at: float) -> None:
-        self._facts["confirmed"] = Confirmed.of(body)
+    def _held_out(self, record: Record) -> None:
+        self._facts["confirmed"] = Confirmed.of(record.body)
 
-    def _noted(self, body: Mapping[str, Any], at: float) -> None:
-        text = str(body.get("text", ""))
+    def _noted(self, record: Record) -> None:
+        self._note(str(record.body.get("text", "")))
+
+    def _note(self, text: str) -> None:
         if text not in self._notes:
             self._notes.append(text)
 
-    def _finished(self, body: Mapping[str, Any], at: float) -> None:
+    def _finished(self, record: Record) -> None:
+        body = record.body
         for text in body.get("notes") or ():
-            self._noted({"text": text}, at)
+            self._note(str(text))
         splits = {
             side: {split: Interval.of(found) for split, found in (body.get(side) or {}).items()}
             for side in ("baseline", "compiled")

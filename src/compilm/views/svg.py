@@ -11,15 +11,27 @@ from html import escape
 
 from .axis import Axis
 
-__all__ = ["BAD", "BEST", "GOOD", "WIDTH", "bottom_axis", "document", "left_axis", "line", "mark",
-           "text", "width_of"]  # fmt: skip
+__all__ = [
+    "BAD",
+    "BEST",
+    "GOOD",
+    "WIDTH",
+    "bottom_axis",
+    "document",
+    "left_axis",
+    "line",
+    "mark",
+    "number",
+    "text",
+    "width_of",
+]
 
 WIDTH = 720
 BEST = "var(--cm-best,#2f6fde)"
 GOOD = "var(--cm-good,#1a8a5a)"
 BAD = "var(--cm-bad,#c8453b)"
 _FONT = "12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif"
-_CHARACTER = 6.4  # pixels of an average character at 12 px
+_CHARACTER = 6.6  # pixels of an average character at 12 px
 
 
 def number(value: float) -> str:
@@ -28,7 +40,8 @@ def number(value: float) -> str:
     >>> number(3.0), number(1.239)
     ('3', '1.24')
     """
-    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-0", "0") if value else "0"
+    shown = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if shown == "-0" else shown
 
 
 def mark(name: str, inner: str = "", **attributes: str | float | None) -> str:
@@ -60,7 +73,8 @@ def text(x: float, y: float, words: str, **attributes: str | float | None) -> st
 
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: str | float | None) -> str:
     """A straight line in ink, or in `stroke`."""
-    return mark("line", x1=x1, y1=y1, x2=x2, y2=y2, **{"stroke": "currentColor", **attributes})
+    attributes.setdefault("stroke", "currentColor")
+    return mark("line", "", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
 
 
 def width_of(words: str) -> float:

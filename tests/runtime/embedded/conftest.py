@@ -24,14 +24,14 @@ class Letter:
 
 
 class Desks:
-    """Ten desks with opaque names; a letter has two of its desk's words among common ones."""
+    """Ten desks with opaque names; a letter has three of its desk's words among common ones."""
 
     def __init__(self, seed: int = 0) -> None:
         rng = random.Random(seed)
         self.names = tuple(f"desk_{number}" for number in range(1, 11))
         self._common = [self._word(rng) for _ in range(60)]
-        self._own = {name: [self._word(rng) for _ in range(9)] for name in self.names}
-        letters = [self._letter(rng, self.names[i % 10]) for i in range(400)]
+        self._own = {name: [self._word(rng) for _ in range(8)] for name in self.names}
+        letters = [self._letter(rng, self.names[i % 10]) for i in range(340)]
         rng.shuffle(letters)
         self.train, self.test = letters[:250], letters[250:]
 
@@ -40,7 +40,7 @@ class Desks:
         return "".join(rng.choice(SYLLABLES) for _ in range(3))
 
     def _letter(self, rng: random.Random, desk: str) -> Letter:
-        words = rng.sample(self._own[desk], 2) + rng.sample(self._common, 5)
+        words = rng.sample(self._own[desk], 3) + rng.sample(self._common, 4)
         rng.shuffle(words)
         return Letter(" ".join(words), desk)
 

@@ -108,6 +108,24 @@ def test_examples_without_a_value_teach_when_to_give_none(chat: dspy.LM) -> None
     assert program(text="all quiet here").ticket == "none"
 
 
+def test_an_empty_value_can_be_what_is_given_for_none(embedded: dspy.LM) -> None:
+    program = dspy.Predict("text -> ticket")
+    program.demos = [
+        dspy.Example(text=f"ticket {name} is open", ticket=name) for name in ("T-11", "T-25")
+    ] + [dspy.Example(text="nothing to report today", ticket="")]
+    assert program(text="all quiet here").ticket == ""
+
+
+def test_a_long_text_is_searched_to_its_end(chat: dspy.LM) -> None:
+    filler = " ".join(f"word{number}" for number in range(500))
+    program = dspy.Predict("text -> code_word")
+    program.demos = [
+        dspy.Example(text=f"{filler} and the code is {word}", code_word=word)
+        for word in ("apple", "plum")
+    ]
+    assert program(text=f"{filler} and the code is grape").code_word == "grape"
+
+
 def test_temperature_gives_other_spans(chat: dspy.LM) -> None:
     program = dspy.Predict("text -> owner_name")
     text = "Ann met Bob and Cid and Dan and Eve and Flo today"

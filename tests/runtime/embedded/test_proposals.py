@@ -122,7 +122,7 @@ def test_markdown_records_are_read() -> None:
     )
     first, second = read_markdown(text)
     assert first == Sample("my card\nis lost", {"y": ("a",)}, {"y": ("b",)})
-    assert second.text == "no member\nlate"
+    assert second.text == "no member"
 
 
 def test_terms_leave_out_pairs_of_function_words() -> None:
@@ -312,7 +312,7 @@ def test_rule_induction_teaches_the_task(desks: Any, chat: dspy.LM) -> None:
 
 def test_reflection_teaches_the_task(desks: Any, chat: dspy.LM) -> None:
     def judged(gold: Any, pred: Any, trace: Any = 0, name: Any = 0, of: Any = 0) -> Any:
-        assert (trace, name, of)
+        del trace, name, of  # asked for by name
         good = gold.desk == pred.desk
         told = "Correct." if good else f"`desk` should be '{gold.desk}'."
         return dspy.Prediction(score=float(good), feedback=told)

@@ -12,7 +12,7 @@ from compilm.runtime.embedded.prompt import Prompt
 from compilm.runtime.embedded.solve import Row, Slot, Solver
 from compilm.runtime.embedded.values import fill
 
-TEXT = "Mail ann@example.com or https://x.test/a by March 5, 2024 at 4:30pm: 12 lamps, code QX-7."
+TEXT = "12 lamps: mail ann@example.com or https://x.test/a by March 5, 2024 at 4:30pm, code QX-7."
 UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 

@@ -80,7 +80,7 @@ def client() -> Iterator[TestClient]:
         yield opened
 
 
-def failing(error: BaseException) -> httpx.Response:
+def failing(error: BaseException) -> Any:
     """The response where the program raises `error`."""
 
     def answer(**_: Any) -> Any:

@@ -21,14 +21,16 @@ __all__ = ["Move", "Scene"]
 class Scene:
     """What a move may use: the incumbent, the training pool, and the incumbent's rollouts on it.
 
-    `tunable` are the predictors that may change. `proposer` asks the proposer's model, under the
-    budget and into the journal. `frozen_demos` and test examples are never here.
+    `tunable` are the predictors that may change, `others` the candidates raced before, the best
+    first. `ask` asks the proposer's model, under the budget and into the journal. Validation and
+    test examples are never here.
     """
 
     incumbent: Candidate
     train: DataSet
     seen: Sequence[Rollout]
     tunable: tuple[Predictor, ...]
+    others: Sequence[Candidate]
     ask: Callable[[dspy.Predict, dict[str, Any], int], Any]
     number: int
     rng: random.Random

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ... import canonical
-from ...artifact import Predictor
+from ...artifact import Predictor, secret_in
 from ...datasets import DataSet
 from ..candidate import Proposal
 from ..evaluate import Rollout
@@ -37,7 +37,7 @@ def labeled(predictor: Predictor, train: DataSet) -> list[Demo]:
         values = {name: example.get(name) for name in [*inputs, *outputs]}
         if outputs and all(value is not None for value in values.values()):
             found.append(canonical.plain(values))
-    return found
+    return _shareable(found)
 
 
 def bootstrapped(predictor: Predictor, rollouts: Sequence[Rollout]) -> list[Demo]:
@@ -48,12 +48,19 @@ def bootstrapped(predictor: Predictor, rollouts: Sequence[Rollout]) -> list[Demo
         ranked = sorted((r for r in scored if r.score.value > 0), key=lambda r: -r.score.value)
         good = ranked[: max(1, len(ranked) // 3)]
     wanted = {field.name for field in (*predictor.inputs, *predictor.outputs)}
-    return [
-        {name: value for name, value in {**step.inputs, **step.outputs}.items() if name in wanted}
-        for rollout in good
-        for step in rollout.steps
-        if step.path == predictor.path
-    ]
+    return _shareable(
+        [
+            {name: v for name, v in {**step.inputs, **step.outputs}.items() if name in wanted}
+            for rollout in good
+            for step in rollout.steps
+            if step.path == predictor.path
+        ]
+    )
+
+
+def _shareable(found: list[Demo]) -> list[Demo]:
+    """Demos without the ones that hold what looks like a key: an artifact may not carry it."""
+    return [demo for demo in found if secret_in(demo) is None]
 
 
 def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Random) -> list[Demo]:
@@ -80,13 +87,14 @@ def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Rando
 
 @dataclass(frozen=True, slots=True)
 class Demos:
-    """A move: new demonstrations for every predictor, `k` each, from one source.
+    """A move: new demonstrations, `k` each, from one source, for every predictor or for one.
 
     A predictor that the source cannot serve is served by the other one, where that can.
     """
 
     source: Source
     k: int
+    every: bool = True
 
     @property
     def name(self) -> str:
@@ -94,11 +102,13 @@ class Demos:
 
     def __call__(self, scene: Scene) -> Proposal | None:
         changes = {}
-        for predictor in scene.tunable:
+        able = scene.tunable if self.every else scene.rng.sample(scene.tunable, 1)
+        for predictor in able:
             chosen = self._choose(predictor, scene)
             if chosen:
                 changes[predictor.path] = replace(predictor, demos=tuple(chosen))
-        return Proposal(self.name, changes, f"up to {self.k} a predictor") if changes else None
+        note = f"up to {self.k} for {', '.join(changes)}"
+        return Proposal(self.name, changes, note) if changes else None
 
     def _choose(self, predictor: Predictor, scene: Scene) -> list[Demo]:
         own = labeled(predictor, scene.train)

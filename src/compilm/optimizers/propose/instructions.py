@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 
 from ... import canonical
-from ...artifact import Predictor
+from ...artifact import Predictor, secret_in
 from ...datasets import DataSet
 from ..candidate import Proposal
 from ..evaluate import Rollout
@@ -157,4 +157,5 @@ def _checked(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
     text = text.strip().removeprefix("```").removesuffix("```").strip()
-    return text if 0 < len(text) <= _LONGEST else None
+    fits = 0 < len(text) <= _LONGEST and secret_in(text) is None
+    return text if fits else None

@@ -19,6 +19,8 @@ _OPENING: Final = "\"'`([{<*\u201c\u2018\u00ab"
 _CLOSING: Final = "\"'`)]}>*.,;:!?\u201d\u2019\u00bb"
 _BREAKS: Final = frozenset(".;:!?,")
 _LONGEST: Final = 6  # words in a span
+_COUNTED: Final = 300  # wrong spans that are looked at in one example
+_UNSEEN: Final = 4  # words in a span of a known kind, where no example shows its length
 _MONTH: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = re.compile(r"[0-9]{1,2}(?:st|nd|rd|th)?,")
 _YEAR = re.compile(r"[0-9]{4}(?![0-9])")
@@ -143,12 +145,11 @@ class SpanModel:
         self._exemplars = {shape(said, collapsed=True) for said in _SAID.findall(text)}
         self._cues = {stem(word) for word in words(_SAID.sub(" ", text))}
         self._odds: dict[str, float] = {}
-        self._none = ""
+        self._none: str | None = None
         self._floor = -math.inf
-        values = [value for _, value in task.rows]
-        self._longest = min(_LONGEST, max((len(v.split()) for v in values), default=1))
-        if not values:
-            self._longest = 3 if self._kind else 1
+        self._longest = min(
+            _LONGEST, max((len(value.split()) for _, value in task.rows), default=0)
+        )
         self._learn(task.rows)
 
     def best(
@@ -161,12 +162,13 @@ class SpanModel:
         """The best span of `inputs` among those that `allow` accepts, or what the worked
         examples say where there is none (None if they never do and nothing is allowed)."""
         best, top = None, -math.inf
-        for span in spans(inputs, self._longest):
+        longest = self._longest or (_UNSEEN if self._kind or allow else 1)
+        for span in spans(inputs, longest):
             if allow is None or allow(span.text):
                 score = self._score(span, self._odds) + (noise() if noise else 0.0)
                 if score > top:
                     best, top = span.text, score
-        if self._none and top < self._floor:
+        if self._none is not None and top < self._floor:
             return self._none
         return best
 
@@ -176,17 +178,17 @@ class SpanModel:
         gold: list[Span] = []
         others, absent = 0, Counter[str]()
         for inputs, value in rows:
-            found = False
-            for span in spans(inputs, self._longest):
-                if not found and span.text == value:
-                    found = True
-                    gold.append(span)
-                    positive.update(_marks(span))
-                else:
-                    others += 1
-                    negative.update(_marks(span))
-            if not found:
+            rest = list(spans(inputs, self._longest))
+            at = next((index for index, span in enumerate(rest) if span.text == value), None)
+            if at is None:
                 absent[value] += 1
+            else:
+                gold.append(rest.pop(at))
+                positive.update(_marks(gold[-1]))
+            shown = rest[:: 1 + len(rest) // _COUNTED]  # evenly spread over a long text
+            others += len(shown)
+            for span in shown:
+                negative.update(_marks(span))
         for mark in {*positive, *negative} if gold else ():
             more = math.log((positive[mark] + 0.3) / (len(gold) + 0.6))
             self._odds[mark] = more - math.log((negative[mark] + 0.3) / (others + 0.6))

@@ -141,7 +141,7 @@ class Solver:
         )
         heads = rule_heads(self._told(slot))
         if (rows and 2 * inside >= len(rows)) or (not rows and slot.name in heads):
-            return self.span(slot) or best_sentence(self.inputs)
+            return self._span_or_sentence(slot)
         closed = self._closed_set(slot, [value for _, value in rows], heads)
         if closed:
             return self.choose(slot, closed)[0]
@@ -149,8 +149,12 @@ class Solver:
             inputs, value = rows[self._nearest(slot, rows)]
             return adapt(value, " ".join(inputs.values()), " ".join(self.inputs.values()))
         if kind_of(slot.name, slot.description):
-            return self.span(slot) or best_sentence(self.inputs)
+            return self._span_or_sentence(slot)
         return best_sentence(self.inputs)
+
+    def _span_or_sentence(self, slot: Slot) -> str:
+        found = self.span(slot)
+        return best_sentence(self.inputs) if found is None else found
 
     def alike(self, slot: Slot) -> Any:
         """The value of the worked example whose inputs are most like these; there has to be one."""

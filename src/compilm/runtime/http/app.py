@@ -28,6 +28,15 @@ def create_app(
     its predictors in the OpenAPI document, and `GET /v1/programs`, `/livez`, `/readyz`,
     `/healthz`. Failures are RFC 9457 problem documents. More than `concurrency` calls at once are
     refused with 503. Raises `MissingExtra` where FastAPI is not installed.
+
+    >>> import dspy
+    >>> from types import SimpleNamespace
+    >>> runtime = SimpleNamespace(
+    ...     program=dspy.Predict("question -> answer"), artifact=SimpleNamespace(digest="sha256:ab"),
+    ...     inputs=("question",), outputs=("answer",), optional=(),
+    ... )
+    >>> list(create_app(runtime, name="qa").openapi()["paths"])[0]
+    '/v1/programs/qa'
     """
     try:
         from fastapi import FastAPI

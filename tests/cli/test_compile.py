@@ -1,0 +1,211 @@
+"""`compilm compile` writes an artifact, resumes, gates a build, and asks before it spends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Command, Terminal
+
+from compilm.artifact import read
+from compilm.cli import compile as verb
+from compilm.cli.out import Out
+
+QUICK = ("compile", "-O1", "--budget", "90rollouts", "-q")
+
+
+def test_the_artifact_the_report_and_the_journal_are_written(
+    project: Path, command: Command
+) -> None:
+    done = command(*QUICK)
+    assert done.code == 0
+    assert done.err == ""
+    assert read(project / "build" / "desk").program_reference == "program.py:Desk"
+    assert "<html" in (project / "build" / "desk" / "report.html").read_text()
+    assert (project / ".compilm" / "journal.db").is_file()
+    lines = {line.split()[0]: line for line in done.out.splitlines()}
+    assert {"gain", "val", "test", "spent", "stopped", "note", "artifact", "report"} <= set(lines)
+    assert lines["artifact"].endswith(" build/desk")
+    assert "compilm eval build/desk --against baseline" in lines["next:"]
+
+
+def test_json_has_the_names_of_the_result(project: Path, command: Command) -> None:
+    told = command(*QUICK, "--json").json
+    names = {"verdict", "gain", "baseline", "compiled", "spent", "run", "stop", "notes", "artifact"}
+    assert names <= set(told)
+    assert told["artifact"]["digest"] == read(project / "build" / "desk").digest
+    assert set(told["gain"]) == {"value", "low", "high", "n"}
+    assert told["spent"]["rollouts"] <= 90
+
+
+def test_the_same_command_again_pays_for_nothing(project: Path, command: Command) -> None:
+    first = command(*QUICK, "--json").json
+    again = command(*QUICK, "--json").json
+    assert (again["run"], again["artifact"]) == (first["run"], first["artifact"])
+    assert len(command("runs", "--json").json["runs"]) == 1
+
+
+def test_a_plan_spends_nothing(project: Path, command: Command) -> None:
+    done = command("compile", "--plan")
+    assert done.code == 0
+    assert "nothing is spent" in done.out
+    told = command("compile", "--plan", "--json").json
+    assert told["rollouts"]["low"] <= told["rollouts"]["high"]
+    assert not (project / ".compilm").exists()
+    assert not (project / "build").exists()
+
+
+def test_places_and_figures_can_be_given(project: Path, command: Command) -> None:
+    done = command(*QUICK, "--out", "o", "--journal", "j.db", "--seed", "3", "--no-report", "-v")
+    assert done.code == 0
+    assert [path.name for path in (project / "o").iterdir()] == ["artifact.json"]
+    assert (project / "j.db").is_file()
+    assert command("runs", "--journal", "j.db", "--json").json["runs"][0]["seed"] == 3
+
+
+class TestGate:
+    def test_a_low_score_is_1(self, project: Path, command: Command) -> None:
+        done = command("compile", "-O0", "-q", "--fail-under", "0.99")
+        assert (done.code, "gate      failed: score" in done.out) == (1, True)
+
+    def test_a_kept_score_is_0(self, project: Path, command: Command) -> None:
+        done = command("compile", "-O0", "-q", "--fail-under", "0", "--max-regression", "0.5")
+        assert (done.code, "gate" in done.out) == (0, False)
+
+    def test_the_configured_one_holds(self, project: Path, command: Command) -> None:
+        text = (project / "compilm.toml").read_text()
+        (project / "compilm.toml").write_text(text + "\n[gate]\nfail_under = 0.99\n")
+        assert command("compile", "-O0", "-q").code == 1
+
+    def test_a_budget_that_ends_before_it_is_5(self, project: Path, command: Command) -> None:
+        gated = command("compile", "-O1", "-q", "--budget", "3calls", "--fail-under", "0.1")
+        assert gated.code == 5
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("options", "code"),
+        [
+            (("--budget", "3 euro"), 2),
+            (("-O3",), 2),
+            (("--optimizer", "nothing"), 2),
+            (("--set", "metric=metric.py:nothing"), 3),
+            (("--set", "data.path=missing.jsonl"), 3),
+            (("--set", "data.inputs=nothing"), 3),
+            (("--target", "nothing"), 2),
+            (("--config", "nothing.toml"), 2),
+        ],
+    )
+    def test_are_one_message_and_no_artifact(
+        self, project: Path, command: Command, options: tuple[str, ...], code: int
+    ) -> None:
+        done = command("compile", "-q", *options)
+        assert done.code == code
+        assert done.err.startswith("error: ")
+        assert "Traceback" not in done.err
+        assert not (project / "build").exists()
+
+    def test_a_metric_that_breaks_is_3(self, project: Path, command: Command) -> None:
+        (project / "bad.py").write_text("def score(example, prediction):\n    return 'good'\n")
+        done = command("compile", "-O0", "-q", "--set", "metric=bad.py:score")
+        assert (done.code, "metric 'score'" in done.err) == (3, True)
+
+
+class TestSpending:
+    """A model that costs money is configured; no call is made here, for there is no key."""
+
+    PAID = ("--set", "lm.default.model=openai/gpt-5-mini")
+
+    def test_without_a_budget_a_script_is_refused(self, project: Path, command: Command) -> None:
+        (project / "compilm.toml").write_text(
+            (project / "compilm.toml").read_text().replace("budget =", "# budget =")
+        )
+        done = command("compile", *self.PAID)
+        assert (done.code, "give --budget, or --yes" in done.err) == (2, True)
+
+    def test_a_budget_is_a_scripts_yes(self, project: Path, command: Command) -> None:
+        args, asked = self.asked(project)
+        verb._confirm(args, asked, Out())
+
+    @pytest.mark.parametrize("typed", ["y\n", "n\n"])
+    def test_a_person_sees_the_plan_and_is_asked(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+    ) -> None:
+        args, asked = self.asked(project)
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stdin", Terminal(typed))
+        out = Out(stderr=terminal)
+        if typed == "y\n":
+            verb._confirm(args, asked, out)
+        else:
+            with pytest.raises(ValueError, match="not started"):
+                verb._confirm(args, asked, out)
+        shown = terminal.getvalue()
+        assert "nothing is spent yet" in shown
+        assert shown.endswith("go on? [y/N] ")
+
+    def test_yes_does_not_ask(self, project: Path) -> None:
+        args, asked = self.asked(project, "--yes")
+        verb._confirm(args, {**asked, "budget": None}, Out())
+
+    def asked(self, project: Path, *options: str) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The parsed options of a command, and what it would compile."""
+        from compilm.cli.options import Parser, common, configuration
+
+        parser = Parser()
+        verb.arguments(parser)
+        common(parser)
+        args = parser.parse_args([*self.PAID, *options])
+        return args, verb._asked(configuration(args))
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("asked", "terminal", "quiet", "shown"),
+        [
+            ("auto", False, False, "plain"),
+            ("auto", True, False, "auto"),
+            ("auto", True, True, "none"),
+            ("live", False, False, "live"),
+        ],
+    )
+    def test_is_plain_where_nobody_looks_on(
+        self, asked: str, terminal: bool, quiet: bool, shown: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("CI", raising=False)
+        out = Out(quiet=quiet, stderr=Terminal()) if terminal else Out(quiet=quiet)
+        assert verb._progress(asked, out) == shown
+
+    def test_goes_to_stderr(self, project: Path, command: Command) -> None:
+        done = command("compile", "-O0", "--progress", "plain")
+        assert done.err != ""
+        assert done.out.splitlines()[-1].startswith("next:")
+
+
+def test_ctrl_c_ends_the_batch_and_writes_the_result(project: Path) -> None:
+    """The program interrupts its own process once, while examples are being scored."""
+    text = (project / "program.py").read_text()
+    call = "        return self.route"
+    interrupt = (
+        "        import os, signal\n"
+        "        if 'saddle' in message and not os.path.exists('once'):\n"
+        "            open('once', 'w').close()\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    (project / "program.py").write_text(text.replace(call, interrupt + call))
+    done = subprocess.run(
+        [sys.executable, "-m", "compilm", "compile", "-O1", "--json", "-q"],
+        capture_output=True,
+        text=True,
+        cwd=project,
+    )
+    told = json.loads(done.stdout)
+    assert done.returncode == 130
+    assert told["stop"].startswith("interrupted")
+    assert "Traceback" not in done.stderr
+    assert read(project / "build" / "desk").digest == told["artifact"]["digest"]

@@ -1,0 +1,142 @@
+"""`compilm doctor` names what is wrong with an installation, and never shows a key."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Command
+
+from compilm.cli import doctor
+from compilm.config import Config
+
+SECRET = "sk-" + "0a" * 16
+
+
+@pytest.fixture
+def keyless(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment without any provider's key."""
+    import os
+
+    for name in list(os.environ):
+        if doctor._KEY_NAMES.fullmatch(name):
+            monkeypatch.delenv(name)
+    return folder
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, **changed: str | None) -> None:
+    """Let these distributions have these versions, or none."""
+    real = metadata.version
+
+    def version(name: str) -> str:
+        found = changed[name] if name in changed else real(name)
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
+def found(command: Command) -> dict[str, list[tuple[str, str]]]:
+    """The findings by what was looked at."""
+    by: dict[str, list[tuple[str, str]]] = {}
+    for one in command("doctor", "--json").json["findings"]:
+        by.setdefault(one["what"], []).append((one["sign"], one["text"]))
+    return by
+
+
+def test_this_installation_is_sound(keyless: Path, command: Command) -> None:
+    done = command("doctor")
+    assert done.code == 0
+    assert "embedded" in done.out
+    assert "xx" not in {line[:2] for line in done.out.splitlines()}
+
+
+def test_keys_are_named_and_never_shown(
+    keyless: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(command)["keys"][0][0] == "!!"
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("MY_OWN", SECRET)
+    (keyless / "compilm.toml").write_text(
+        "[lm.default]\nmodel = 'm'\nkey_env = 'MY_OWN'\n"
+        "[lm.judge]\nmodel = 'j'\nkey_env = 'NOT_SET'\n"
+    )
+    done = command("doctor")
+    assert "OPENAI_API_KEY, MY_OWN" in done.out
+    assert "NOT_SET is named in the configuration and not set" in done.out
+    assert SECRET not in done.out + done.err
+    assert done.code == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "what", "sign", "told"),
+    [
+        ({"openai": "3.1.0", "litellm": "1.0"}, "openai", "xx", "openai>=2.20,<3"),
+        ({"mlflow-skinny": "3.1.0"}, "mlflow", "xx", "must be equal"),
+        ({"diskcache": "5.6.3"}, "diskcache", "!!", "CVE-2025-69872"),
+        ({"dspy": "3.5.0"}, "dspy", "xx", "dspy>=3.4,<3.5"),
+        ({"rich": None}, "rich", "xx", "not installed"),
+        ({"faiss-cpu": None}, "[faiss]", "!!", "compilm[faiss]"),
+        ({"litellm": "1.0"}, "litellm", "!!", "LITELLM_LOCAL_MODEL_COST_MAP"),
+    ],
+)
+def test_known_trouble_is_named(
+    keyless: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, str | None],
+    what: str,
+    sign: str,
+    told: str,
+) -> None:
+    monkeypatch.delenv("LITELLM_LOCAL_MODEL_COST_MAP", raising=False)
+    versions(monkeypatch, **changed)
+    last_sign, last_told = found(command)[what][-1]
+    assert (last_sign, told in last_told) == (sign, True)
+
+
+def test_what_is_not_installed_is_no_trouble(
+    keyless: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("diskcache", "litellm", "mlflow", "mlflow-skinny", "mlflow-tracing")
+    versions(monkeypatch, **dict.fromkeys(names))
+    assert not {"diskcache", "litellm", "mlflow"} & set(found(command))
+
+
+def test_a_python_that_was_not_tested_is_told(
+    keyless: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 15, 0))
+    assert next(doctor._python(Config())).sign == "!!"
+
+
+def test_the_configuration_is_named(keyless: Path, command: Command) -> None:
+    assert found(command)["config"][0][0] == "!!"
+    (keyless / "compilm.toml").write_text("")
+    assert found(command)["config"] == [("ok", "compilm.toml")]
+
+
+def test_a_journal_that_cannot_be_written_is_told(keyless: Path, command: Command) -> None:
+    (keyless / "file").write_text("")
+    done = command("doctor", "--set", "compile.journal=file/run.db")
+    assert (done.code, "set compile.journal" in done.out) == (2, True)
+
+
+def test_an_engine_that_fails_is_told(
+    keyless: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dspy
+
+    class Broken:
+        """Stands for an LM that was configured and cannot answer."""
+
+        model = "broken"
+
+        def __call__(self, *_: object, **__: object) -> None:
+            raise RuntimeError("out of order")
+
+    monkeypatch.setattr("compilm.assemble.default_lm", Broken)
+    with dspy.context(lm=None):
+        assert found(command)["embedded"][0][0] == "xx"
