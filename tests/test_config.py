@@ -363,6 +363,16 @@ class TestSecrets:
         assert "Keys come only from the environment" in message
         assert self.VALUE not in message
 
+    @pytest.mark.parametrize(
+        "text", ["hf_" + "a1" * 15, "AIza" + "b2" * 16, "Bearer abc", "AKIA" + "A1" * 8]
+    )
+    def test_of_every_usual_form_are_refused(self, tmp_path: Path, text: str) -> None:
+        assert "Keys come only" in refused(tmp_path, f"args = {{ x = '{text}' }}\n")
+
+    @pytest.mark.parametrize("text", ["key_customer_number_2024", "hf_banking77_train_rows_2024"])
+    def test_are_not_seen_in_common_names(self, tmp_path: Path, text: str) -> None:
+        assert load(tmp_path, f"data.id = '{text}'\n").data.id == text
+
     def test_max_tokens_is_none(self, tmp_path: Path) -> None:
         role = load(tmp_path, "[lm.a]\nmodel = 'openai/gpt-5'\nmax_tokens = 3\n").lm["a"]
         assert role.max_tokens == 3

@@ -72,7 +72,10 @@ def lm_for(role: str, settings: RoleSettings) -> dspy.LM:
         options["api_base"] = settings.base_url
     if settings.key_env is not None:
         options["api_key"] = _key(role, settings.key_env)
-    return dspy.LM(model, num_retries=0, **options)
+    try:
+        return dspy.LM(model, num_retries=0, **options)
+    except (dspy.LMError, ValueError) as error:  # settings that DSPy refuses for this model
+        raise ConfigError(f"[lm.{role}] {model!r} cannot be used so: {error}") from error
 
 
 def _key(role: str, variable: str) -> str:

@@ -25,7 +25,7 @@ __all__ = ["Mode", "Watch", "watch"]
 Mode = Literal["auto", "live", "plain", "notebook", "none"]
 
 _log = logging.getLogger(__name__)
-_SHOWN = {"run.started", "decision", "confirmed", "note", "run.finished"}
+_SHOWN = {"run.started", "resumed", "decision", "confirmed", "note", "run.finished"}
 _PER_SECOND = {"live": 8.0, "notebook": 2.0}
 
 
@@ -97,7 +97,7 @@ class Watch:
                 self._reader.take(record)
                 self._seen = record.seq
             if self._seen:
-                self._show("session.opened")
+                self._show("resumed")
         except Exception:  # border: a display never fails a run
             _log.warning("the progress display cannot read the journal", exc_info=True)
 
@@ -201,7 +201,7 @@ class _Plain:
 def _line(story: Story, kind: str) -> str:
     if kind == "run.started":
         return f"run   {story.run}  {story.name}  budget: {sentences.budget_text(story.budget)}"
-    if kind == "session.opened":
+    if kind == "resumed" and not story.finished:
         return f"run   {story.run}  goes on after {sentences.spending(story.spent)}"
     if kind == "decision":
         return sentences.decision_line(story, story.decisions[-1])

@@ -21,8 +21,8 @@ from compilm.optimizers.job import Job
 from . import worlds
 
 
-def kinds(journal: MemoryJournal) -> list[str]:
-    return [record.kind for record in journal.read()]
+SIZES = (16, 20, 20)
+SMALL: dict[str, Any] = {"sizes": SIZES, "budget": Budget(rollouts=200)}
 
 
 def bodies(job: Job, kind: str) -> list[dict[str, Any]]:
@@ -87,13 +87,13 @@ def test_harmful_demonstrations_are_never_shipped() -> None:
 
 
 def test_the_outcome_does_not_depend_on_the_number_of_workers() -> None:
-    results = [compile_job(worlds.job(level=2, concurrency=n)) for n in (1, 3, 16)]
+    results = [compile_job(worlds.job(level=2, concurrency=n, **SMALL)) for n in (1, 3, 16)]
     assert len({result.artifact.digest for result in results}) == 1
     assert len({result.spent.calls for result in results}) == 1
 
 
 def test_another_seed_is_another_search() -> None:
-    one, two = (compile_job(worlds.job(seed=seed)) for seed in (0, 1))
+    one, two = (compile_job(worlds.job(seed=seed, **SMALL)) for seed in (0, 1))
     assert one.run != two.run
 
 
@@ -111,11 +111,11 @@ def test_a_finished_run_is_given_back_without_a_call() -> None:
 def whole() -> tuple[list[Record], str]:
     """The records of an undisturbed run, and its digest."""
     journal = MemoryJournal()
-    result = compile_job(worlds.job(level=2, journal=journal, budget=Budget(rollouts=500)))
+    result = compile_job(worlds.job(level=2, journal=journal, **SMALL))
     return list(journal.read()), result.artifact.digest
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
     whole: tuple[list[Record], str], data: st.DataObject
@@ -126,9 +126,7 @@ def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
     for record in records[:cut]:
         journal.append(record)
     lm = worlds.world_lm()
-    result = compile_job(
-        worlds.job(level=2, journal=journal, lm=lm, budget=Budget(rollouts=500))
-    )
+    result = compile_job(worlds.job(level=2, journal=journal, lm=lm, **SMALL))
     paid = sum(record.kind == "call" for record in records[:cut])
     everything = sum(record.kind == "call" for record in records)
     assert result.artifact.digest == digest
@@ -147,18 +145,20 @@ def test_sessions_and_lost_calls_are_told() -> None:
     assert any("1 calls were in flight" in note for note in result.notes)
 
 
-@settings(max_examples=20, deadline=None)
-@given(limit=st.integers(0, 400), level=st.sampled_from([0, 1, 2]))
+@settings(max_examples=12, deadline=None)
+@given(limit=st.integers(0, 200), level=st.sampled_from([0, 1, 2]))
 def test_a_budget_of_calls_is_never_exceeded(limit: int, level: int) -> None:
     lm = worlds.world_lm()
-    result = compile_job(worlds.job(level=level, lm=lm, budget=Budget(calls=limit), concurrency=8))
+    result = compile_job(
+        worlds.job(level=level, lm=lm, budget=Budget(calls=limit), sizes=SIZES, concurrency=8)
+    )
     assert worlds.engine_of(lm).calls <= limit
     assert result.spent.calls == worlds.engine_of(lm).calls
     assert result.verdict in {"proven", "likely", "unproven"}
 
 
-@settings(max_examples=10, deadline=None)
-@given(limit=st.integers(0, 300))
+@settings(max_examples=8, deadline=None)
+@given(limit=st.integers(0, 200))
 def test_a_budget_of_rollouts_is_never_exceeded(limit: int) -> None:
     job = worlds.job(budget=Budget(rollouts=limit))
     result = compile_job(job)

@@ -36,7 +36,9 @@ class Track:
         return Rollout(who.id, who.digest, "val", str(place), score, None)
 
 
-def run(rule: object, children: int = 1, n: int = 100, rollouts: int = 10**6) -> tuple[list[str], Track]:
+def run(
+    rule: object, children: int = 1, n: int = 100, rollouts: int = 10**6
+) -> tuple[list[str], Track]:
     track, left = Track(rule), [rollouts]
 
     def afford(count: int) -> bool:

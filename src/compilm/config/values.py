@@ -208,7 +208,8 @@ _SECRET_NAME = re.compile(
     r"(api[_-]?key|secret([_-]?key)?|password|((auth|access|api|bearer)[_-]?)?token)", re.IGNORECASE
 )
 _SECRET_VALUE = re.compile(
-    r"(sk|pk|rk|gsk|xai|hf|ghp|key)[-_](?=[^/]*\d)[A-Za-z0-9_-]{16,}|AIza[\w-]{30,}|Bearer\s.+"
+    r"(sk|rk)-(?=[^/]*\d)[\w-]{16,}|(gsk|xai|hf|gh[opsu])[-_](?=\w*\d)[A-Za-z0-9]{20,}"
+    r"|AIza[\w-]{30,}|AKIA[0-9A-Z]{16}|Bearer\s.+"
 )
 
 

@@ -181,22 +181,19 @@ class Ledger:
         with self._changed:
             self._lost += calls
 
-    def reserve(self, *, tokens: int) -> None:
-        """Room for one call of about `tokens`, or `RunStopped`; waits while it is undecided."""
+    def reserve(self, *, tokens: int, calls: int = 1) -> None:
+        """Room for a call of about `tokens` that may take so many attempts, or `RunStopped`.
+
+        Waits while calls in flight decide whether there is room.
+        """
         with self._changed:
-            while True:
-                if self._stop is not None:
-                    raise RunStopped(self._stop.reason, cause=self._stop.cause)
-                crossed, certain = self._crossed(tokens)
-                if crossed is None:
-                    break
-                if certain or not self._flying:
-                    self._stop = _out_of(crossed)
-                    self._changed.notify_all()
-                    raise self._stop
+            while not self._take(tokens, calls):
                 self._changed.wait(timeout=0.5)
-            self._flying += 1
-            self._flying_tokens += tokens
+
+    def reserve_now(self, *, tokens: int) -> bool:
+        """As `reserve` for one attempt, but `False` instead of a wait: an event loop asks again."""
+        with self._changed:
+            return self._take(tokens, 1)
 
     def settle(self, *, reserved: int, tokens: int, usd: float | None) -> None:
         """The reserved call was made and used `tokens`; failed ones count as calls too."""
@@ -218,13 +215,26 @@ class Ledger:
         self._usd = None if usd is None or self._usd is None else self._usd + usd
         self._dearest = max(self._dearest, usd or 0.0)
 
+    def _take(self, tokens: int, calls: int) -> bool:
+        if self._stop is not None:
+            raise RunStopped(self._stop.reason, cause=self._stop.cause)
+        crossed, certain = self._crossed(tokens, calls)
+        if crossed is None:
+            self._flying += calls
+            self._flying_tokens += tokens
+        elif certain or not self._flying:
+            self._stop = _out_of(crossed)
+            self._changed.notify_all()
+            raise self._stop
+        return crossed is None
+
     def _seconds(self) -> float:
         return self._clock.now() - self._start
 
-    def _crossed(self, tokens: int) -> tuple[str | None, bool]:
-        """The ceiling one more call would cross, and whether calls in flight cannot change that."""
+    def _crossed(self, tokens: int, calls: int) -> tuple[str | None, bool]:
+        """The ceiling that more calls would cross, and whether calls in flight cannot change it."""
         limit = self.budget
-        calls = self._calls + self._lost + self._flying + 1 + self._held
+        calls += self._calls + self._lost + self._flying + self._held
         if limit.calls is not None and calls > limit.calls:
             return f"{limit.calls} calls", True
         if limit.seconds is not None and self._seconds() >= limit.seconds:

@@ -30,6 +30,7 @@ __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
 
 _REJECTIONS = ("LMAuthError", "LMBillingError", "AuthError", "BillingError")
 _TYPICAL_OUTPUT = 256  # tokens reserved for an answer before any was seen
+_PATIENCE = 0.02  # seconds between two looks at a ledger that calls in flight will decide
 
 
 @dataclass(slots=True)
@@ -61,11 +62,21 @@ class Metered:
 
     def start(self, request: lm15.Request) -> int:
         """Reserve and announce one attempt; the tokens reserved."""
-        text = sum(len(part.text) for part in _texts(request))
-        reserved = text // 3 + (request.config.max_tokens or self._longest)
+        reserved = self._size(request)
         self._ledger.reserve(tokens=reserved)
         self._writer.call_sent(role=self._role, request=_key(request))
         return reserved
+
+    async def astart(self, request: lm15.Request) -> int:
+        """As `start`; a task that is canceled here leaves nothing reserved."""
+        reserved = self._size(request)
+        while not self._ledger.reserve_now(tokens=reserved):
+            await asyncio.sleep(_PATIENCE)
+        self._writer.call_sent(role=self._role, request=_key(request))
+        return reserved
+
+    def _size(self, request: lm15.Request) -> int:
+        return _length(request) // 3 + (request.config.max_tokens or self._longest)
 
     def answered(self, response: lm15.Response, reserved: int) -> None:
         """Settle an attempt that was answered."""
@@ -109,7 +120,7 @@ class _AsyncMeteredEngine:
         self._meter, self._inner = meter, inner.asynchronous
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        reserved = await asyncio.to_thread(self._meter.start, request)
+        reserved = await self._meter.astart(request)
         try:
             response: lm15.Response = await self._inner.complete(request)
         except BaseException as error:
@@ -159,7 +170,7 @@ class Answers:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # protects both
         self._known: dict[str, Answer] = {}
-        self._flying: dict[str, Future[lm15.Response]] = {}
+        self._flying: dict[str, Future[lm15.Response | None]] = {}
 
     def learn(self, key: str, answer: Answer) -> None:
         """An answer that the journal holds."""
@@ -169,7 +180,7 @@ class Answers:
         """The answer to the call `key`, if it was given."""
         return self._known.get(key)
 
-    def claim(self, key: str) -> lm15.Response | Future[lm15.Response] | None:
+    def claim(self, key: str) -> lm15.Response | Future[lm15.Response | None] | None:
         """The answer, the call in flight that will bring it, or `None`: the caller makes it."""
         with self._lock:
             known = self._known.get(key)
@@ -177,19 +188,27 @@ class Answers:
                 return models.response_from_json(known.response)
             flying = self._flying.get(key)
             if flying is None:
-                self._flying[key] = Future()
+                # Running from the start: a waiter that is canceled must not cancel it for others.
+                future: Future[lm15.Response | None] = Future()
+                future.set_running_or_notify_cancel()
+                self._flying[key] = future
             return flying
 
     def settle(self, key: str, outcome: Answer | BaseException) -> None:
-        """Hand the outcome to everyone who waits; only answers are remembered."""
+        """Hand the outcome to everyone who waits; only answers are remembered.
+
+        Where the one who asked was canceled, there is none: they find `None` and ask again.
+        """
         with self._lock:
             future = self._flying.pop(key)
             if isinstance(outcome, Answer):
                 self._known[key] = outcome
         if isinstance(outcome, Answer):
             future.set_result(models.response_from_json(outcome.response))
-        else:
+        elif isinstance(outcome, (Exception, RunStopped)):
             future.set_exception(outcome)
+        else:
+            future.set_result(None)
 
 
 class Recorded:
@@ -204,17 +223,18 @@ class Recorded:
         return EnginePair(_RecordedEngine(self, inner.sync), _AsyncRecordedEngine(self, inner))
 
     def key(self, request: lm15.Request) -> str:
-        """The call's key: who is asked, what, and for which sample."""
+        """The call's key: who is asked, what, and for which sample. The scope notes it."""
         sample = SAMPLE.get()
         rollout, index = (sample.rollout_id, sample.index) if sample else (None, 0)
         if sample:
             sample.index += 1
-        return canonical.digest([self._identity, _key(request), rollout, index])
-
-    def claim(self, key: str) -> lm15.Response | Future[lm15.Response] | None:
+        key = canonical.digest([self._identity, _key(request), rollout, index])
         scope = SCOPE.get()
         if scope is not None:
             scope.keys.append(key)
+        return key
+
+    def claim(self, key: str) -> lm15.Response | Future[lm15.Response | None] | None:
         return self._answers.claim(key)
 
     def answered(self, key: str, response: lm15.Response) -> None:
@@ -240,9 +260,9 @@ class _RecordedEngine:
         layer = self._layer
         key = layer.key(request)
         found = layer.claim(key)
-        if isinstance(found, Future):
+        while isinstance(found, Future):
             try:
-                return found.result()
+                found = found.result() or layer.claim(key)
             except BaseException as error:
                 layer.noted(error)
                 raise
@@ -250,10 +270,10 @@ class _RecordedEngine:
             return found
         try:
             response: lm15.Response = self._inner.complete(request)
+            layer.answered(key, response)
         except BaseException as error:
             layer.failed(key, error)
             raise
-        layer.answered(key, response)
         return response
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
@@ -268,9 +288,9 @@ class _AsyncRecordedEngine:
         layer = self._layer
         key = layer.key(request)
         found = layer.claim(key)
-        if isinstance(found, Future):
+        while isinstance(found, Future):
             try:
-                return await asyncio.wrap_future(found)
+                found = await asyncio.wrap_future(found) or layer.claim(key)
             except BaseException as error:
                 layer.noted(error)
                 raise
@@ -278,10 +298,10 @@ class _AsyncRecordedEngine:
             return found
         try:
             response: lm15.Response = await self._inner.complete(request)
+            layer.answered(key, response)
         except BaseException as error:
             layer.failed(key, error)
             raise
-        layer.answered(key, response)
         return response
 
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
@@ -293,9 +313,10 @@ def _key(request: lm15.Request) -> str:
     return models.request_digest(request)
 
 
-def _texts(request: lm15.Request) -> Iterator[Any]:
-    """Every text part of a request, for an estimate of its length."""
-    system = request.system if isinstance(request.system, tuple) else ()
-    for part in [*system, *(part for message in request.messages for part in message.parts)]:
-        if hasattr(part, "text"):
-            yield part
+def _length(request: lm15.Request) -> int:
+    """Characters of every text in a request."""
+    parts = [part for message in request.messages for part in message.parts]
+    if isinstance(request.system, str):
+        parts.append(lm15.TextPart(request.system))
+    parts += request.system if isinstance(request.system, tuple) else ()
+    return sum(len(getattr(part, "text", None) or "") for part in parts)

@@ -15,6 +15,7 @@ from dspy.utils.callback import BaseCallback
 
 from ..engine import SAMPLE
 from ..errors import RunStopped
+from ..programs import models
 from .budget import Ledger
 from .calls import SCOPE
 
@@ -42,18 +43,11 @@ class Guard(BaseCallback):
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 - dspy's signature
         if SAMPLE.get() is not None:
             return  # below a RoleLM: metered there
-        from ..programs.models import RoleLM
-
-        if isinstance(instance, RoleLM):
+        if isinstance(instance, models.RoleLM):
             return
         attempts = 1 + int(getattr(instance, "num_retries", 0) or 0)
-        for done in range(attempts):
-            try:
-                self._ledger.reserve(tokens=_TYPICAL_TOKENS)
-            except RunStopped:
-                for _ in range(done):
-                    self._ledger.release(reserved=_TYPICAL_TOKENS)
-                raise
+        # All at once: one by one, they would wait for each other for ever.
+        self._ledger.reserve(tokens=_TYPICAL_TOKENS, calls=attempts)
         with self._lock:
             self._reserved[call_id] = attempts
 
@@ -65,9 +59,9 @@ class Guard(BaseCallback):
         tokens = len(str(outputs)) // 4
         self._ledger.settle(reserved=_TYPICAL_TOKENS, tokens=tokens, usd=None)
         for _ in range(attempts - 1):
-            self._ledger.release(reserved=_TYPICAL_TOKENS)
+            self._ledger.release(reserved=0)
         scope = SCOPE.get()
         if scope is not None:
             scope.unmanaged += 1
-            if isinstance(exception, dspy.LMError):
+            if isinstance(exception, dspy.LMError) and models.is_infrastructure(exception):
                 scope.failures.append(type(exception).__name__)

@@ -21,6 +21,7 @@ __all__ = ["Confirmation", "Verdict", "confirm"]
 Verdict = Literal["proven", "likely", "unproven", "no-headroom"]
 
 LIKELY = 0.8
+_FEWEST = 10  # pairs: 3 wins of 3 already put the interval above 0
 _PRIOR_SD = 0.25  # of a score's difference, where selection data say nothing
 
 
@@ -50,10 +51,10 @@ def confirm(
 ) -> Confirmation:
     """The verdict over paired held-out rollouts.
 
-    `proven`: the 95 % interval of the gain lies above 0. `likely`: the chance of a gain is at
-    least 0.8 when the differences seen in selection (shrunk by their own noise) are the prior and
-    the held-out differences the evidence. `unproven`: else. An optimistic selection can therefore
-    never prove anything alone.
+    `proven`: the 95 % interval of the gain lies above 0, over 10 pairs or more. `likely`: the
+    chance of a gain is at least 0.8 when the differences seen in selection (shrunk by their own
+    noise) are the prior and the held-out differences the evidence. `unproven`: else. An optimistic
+    selection can therefore never prove anything alone.
     """
     ours = [rollout.score.value for rollout in compiled]
     theirs = [rollout.score.value for rollout in baseline]
@@ -62,7 +63,7 @@ def confirm(
     mean, variance = _moments(differences)
     _, _, p_better = posterior_gain(_shrunk(selection), (mean, variance))
     verdict: Verdict = "unproven"
-    if gain.low > 0:
+    if gain.low > 0 and gain.n >= _FEWEST:
         verdict = "proven"
     elif p_better >= LIKELY and gain.value > 0:
         verdict = "likely"

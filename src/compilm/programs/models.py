@@ -210,12 +210,12 @@ class _sampled:
 def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
     """An LM over `engine` that asks as `like` does: same model, settings and capabilities."""
     settings = {key: value for key, value in like.kwargs.items() if key not in _CONNECTION}
-    limit = settings.pop("max_completion_tokens", None) or settings.pop("max_tokens", None)
+    limits = [settings.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
     front = _Front(engine.sync, like)
     return RoleLM(
         like.model,
         model_type=like.model_type,
-        max_tokens=limit,
+        max_tokens=limits[0] or limits[1],
         engine=front,
         async_engine=engine.asynchronous,
         cache=False,
@@ -257,14 +257,17 @@ def exchange(program: dspy.Module, replace: Callable[[dspy.LM], dspy.LM]) -> Non
                         setattr(module, name, swapped)
 
 
-def _swapped(value: Any, replace: Callable[[dspy.LM], dspy.LM]) -> Any:
+def _swapped(value: Any, replace: Callable[[dspy.LM], dspy.LM], above: tuple[int, ...] = ()) -> Any:
     if isinstance(value, dspy.BaseLM) and not isinstance(value, RoleLM):
         return replace(value)
+    if id(value) in above:  # a container that holds itself
+        return value
+    above = (*above, id(value))
     if type(value) in {list, tuple}:
-        items = [_swapped(item, replace) for item in value]
+        items = [_swapped(item, replace, above) for item in value]
         changed = any(new is not old for new, old in zip(items, value, strict=True))
         return type(value)(items) if changed else value
     if type(value) is dict:
-        pairs = {key: _swapped(item, replace) for key, item in value.items()}
+        pairs = {key: _swapped(item, replace, above) for key, item in value.items()}
         return pairs if any(pairs[key] is not value[key] for key in value) else value
     return value

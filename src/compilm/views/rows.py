@@ -145,9 +145,10 @@ class CandidateRow:
     move: str
     note: str
     predictors: Mapping[str, Prompt] = field(default_factory=dict)
+    at: float = 0.0
 
     @classmethod
-    def of(cls, body: Body) -> CandidateRow:
+    def of(cls, body: Body, at: float) -> CandidateRow:
         """The candidate in a `candidate` record."""
         predictors = {
             path: Prompt.of(each) for path, each in (body.get("predictors") or {}).items()
@@ -159,6 +160,7 @@ class CandidateRow:
             str(body.get("move") or ""),
             str(body.get("note") or ""),
             predictors,
+            at,
         )
 
 

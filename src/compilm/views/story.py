@@ -245,7 +245,7 @@ class Reader:
         self._failures[str(record.body.get("error", "unknown"))] += 1
 
     def _proposed(self, record: Record) -> None:
-        row = CandidateRow.of(record.body)
+        row = CandidateRow.of(record.body, record.at)
         self._candidates[row.id] = row
 
     def _ran(self, record: Record) -> None:

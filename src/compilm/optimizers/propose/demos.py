@@ -66,8 +66,11 @@ def _shareable(found: list[Demo]) -> list[Demo]:
 def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Random) -> list[Demo]:
     """`k` demos of the pool, in random order, as evenly over the answers as the pool allows.
 
+    Of demos with the same inputs the first stays.
+
     Where the outputs hardly repeat there is nothing to spread over and the choice is uniform.
     """
+    pool = list({_shown(demo, predictor): demo for demo in reversed(pool)}.values())[::-1]
     groups: dict[str, list[Demo]] = defaultdict(list)
     first = next((f.name for f in predictor.outputs if f.name not in _THINKING), "")
     for demo in pool:
@@ -115,7 +118,7 @@ class Demos:
         made = bootstrapped(predictor, scene.seen)
         if self.source == "mixed" and own and made:
             half = spread(made, predictor, self.k // 2, scene.rng)
-            rest = [demo for demo in own if not _same(demo, half)]
+            rest = _without(half, own, predictor)
             return [*half, *spread(rest, predictor, self.k - len(half), scene.rng)]
         pool = (own or made) if self.source == "labeled" else (made or own)
         return spread(pool, predictor, self.k, scene.rng)
@@ -137,7 +140,7 @@ class Swap:
             return None
         predictor = scene.rng.choice(able)
         pool = labeled(predictor, scene.train) or bootstrapped(predictor, scene.seen)
-        fresh = [demo for demo in pool if not _same(demo, predictor.demos)]
+        fresh = _without(predictor.demos, pool, predictor)
         count = max(1, round(len(predictor.demos) * self.part))
         kept = scene.rng.sample(list(predictor.demos), len(predictor.demos) - count)
         demos = [*kept, *spread(fresh, predictor, count, scene.rng)]
@@ -146,6 +149,11 @@ class Swap:
         return Proposal(self.name, changes, f"{count} of {predictor.path}") if fresh else None
 
 
-def _same(demo: Demo, others: Sequence[Demo]) -> bool:
-    text = canonical.dumps(dict(demo))
-    return any(canonical.dumps(dict(other)) == text for other in others)
+def _without(taken: Sequence[Demo], pool: Sequence[Demo], predictor: Predictor) -> list[Demo]:
+    shown = {_shown(demo, predictor) for demo in taken}
+    return [demo for demo in pool if _shown(demo, predictor) not in shown]
+
+
+def _shown(demo: Demo, predictor: Predictor) -> str:
+    """What a demonstration is an example of: its inputs. Another answer to them is no other one."""
+    return canonical.dumps([demo.get(field.name) for field in predictor.inputs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["Instruct", "ProposeInstruction", "rows"]
 
 _LONGEST = 6000  # characters of a proposed instruction
 _SHOWN = 40_000  # characters of examples shown to the proposer
+_FENCE = re.compile(r"```(?:[\w-]*\n)?((?:(?!```).)*)```", re.DOTALL)  # around all of it
 _TIPS = (
     "",
     "Name the words and situations that tell the answers apart.",
@@ -105,6 +107,8 @@ class Instruct:
         return "proposed instructions"
 
     def __call__(self, scene: Scene) -> Proposal | None:
+        if not scene.tunable:
+            return None
         chosen = scene.tunable if self.every else (scene.rng.choice(scene.tunable),)
         changes = {}
         for predictor in chosen:
@@ -156,6 +160,7 @@ def _checked(text: Any) -> str | None:
     """A proposal that can stand in a prompt: text, not empty, no code fence around, not endless."""
     if not isinstance(text, str):
         return None
-    text = text.strip().removeprefix("```").removesuffix("```").strip()
+    fenced = _FENCE.fullmatch(text.strip())
+    text = (fenced[1] if fenced else text).strip()
     fits = 0 < len(text) <= _LONGEST and secret_in(text) is None
     return text if fits else None

@@ -32,8 +32,8 @@ def create_app(
     >>> import dspy
     >>> from types import SimpleNamespace
     >>> runtime = SimpleNamespace(
-    ...     program=dspy.Predict("question -> answer"), artifact=SimpleNamespace(digest="sha256:ab"),
-    ...     inputs=("question",), outputs=("answer",), optional=(),
+    ...     program=dspy.Predict("question -> answer"), inputs=("question",),
+    ...     outputs=("answer",), optional=(), artifact=SimpleNamespace(digest="sha256:ab"),
     ... )
     >>> list(create_app(runtime, name="qa").openapi()["paths"])[0]
     '/v1/programs/qa'
