@@ -13,7 +13,7 @@ import dspy
 from .assemble import default_lm, retry_layer
 from .clock import SYSTEM_CLOCK, Clock
 from .datasets import DataSet, as_dataset, check_leaks, split
-from .errors import DataError, UsageError
+from .errors import BudgetExceeded, DataError, UsageError
 from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
 from .optimizers.budget import Budget, Spent
@@ -157,10 +157,10 @@ def evaluate(
     rollouts, spent, stop = measured(program)
     scores = [rollout.score.value for rollout in rollouts]
     scored = [score for score in scores if score == score]
+    if not scored and stop:
+        raise BudgetExceeded(f"no example was scored before the end: {stop}")
     if not scored:
-        raise DataError(
-            f"none of the {len(examples)} examples got a score: {stop or 'see feedback'}"
-        )
+        raise DataError(f"none of the {len(examples)} examples got a score; see the journal")
     gain = None
     if against is not None:
         theirs, more, stopped = measured(against)

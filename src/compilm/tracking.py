@@ -30,6 +30,7 @@ __all__ = ["push", "track"]
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _PARAM, _TAG, _DIGEST = 6000, 5000, 36  # what MLflow's stores take at most
+_HOMES = "_mlflow_experiment_ids"  # ",1,7,": the experiments whose pages show a prompt
 _NAMES, _FIGURES = 100, 1000  # params or tags, and metrics, in one request
 
 
@@ -56,7 +57,7 @@ def push(
         home = _experiment(client, uri, experiment or story.name or "compilm")
         known = _known(client, home, story.run)
         parent = known.get("") or _create(client, home, story)
-        _parent(client, parent, story, fresh="" not in known)
+        _parent(client, home, parent, story, fresh="" not in known)
         for row in story.candidates:
             _child(client, home, parent, story, row, known.get(row.id))
         _files(client, parent, story, artifact_dir, records)
@@ -160,8 +161,8 @@ def _ms(at: float) -> int:
     return int(at * 1000)
 
 
-def _parent(client: Any, run: str, story: Story, *, fresh: bool) -> None:
-    trouble = _prompts(client, run, story)
+def _parent(client: Any, home: str, run: str, story: Story, *, fresh: bool) -> None:
+    trouble = _prompts(client, home, run, story)
     note = tracked.note(story) + (f"\n> {trouble}" if trouble else "")
     tags = {**tracked.tags(story), "mlflow.note.content": note}
     _log_all(client, run, tracked.metrics(story), tags, tracked.params(story), fresh=fresh)
@@ -248,41 +249,55 @@ def _child(
         client.set_terminated(run, "FINISHED", _ms(decided.at if decided else story.last))
 
 
-def _prompts(client: Any, run: str, story: Story) -> str:
+def _prompts(client: Any, home: str, run: str, story: Story) -> str:
     """Register the prompts of the baseline and of what was shipped; what went wrong, if anything.
 
     Versions are remembered in tags of the run, so that a repeated push registers none.
     """
     shown = [BASELINE, *([story.shipped] if story.shipped not in ("", BASELINE) else [])]
+    linked: list[dict[str, str]] = []
     try:
         had = client.get_run(run).data.tags
         for path in story.prompts:
             tag = f"compilm.prompt.{tracked.key(path)}"
+            name = tracked.key(f"{story.name or 'compilm'}.{path}")
             versions = json.loads(had.get(tag, "{}"))
             for id in shown:
                 if id not in versions:
-                    versions[id] = _registered(client, run, story, id, path)
+                    versions[id] = _registered(client, home, story, id, path, name)
             client.set_tag(run, tag, json.dumps(versions))
+            linked += [{"name": name, "version": v} for v in dict.fromkeys(versions.values())]
+        client.set_tag(run, "mlflow.linkedPrompts", json.dumps(linked))
     except Exception as error:  # border: not every store keeps prompts, and the rest still counts
         _log.warning("MLflow did not register the prompts: %s", type(error).__name__)
-        import traceback; traceback.print_exc()
         return f"The prompts were not registered: {type(error).__name__}."
     return ""
 
 
-def _registered(client: Any, run: str, story: Story, id: str, path: str) -> int:
-    """The registry's version of a candidate's prompt; the latest one if it says the same."""
-    name = tracked.key(f"{story.name or 'compilm'}.{path}")
+def _registered(client: Any, home: str, story: Story, id: str, path: str, name: str) -> str:
+    """The registry's version of a candidate's prompt; the latest one if it says the same.
+
+    `register_prompt` and `load_prompt` would also tag the prompt with whatever experiment this
+    process has active, from a thread of their own; these calls do only what they say.
+    """
     text = tracked.prompt_text(story.prompt(id, path)) or "(no instructions)"
-    found = client.load_prompt(f"prompts:/{name}@latest", allow_missing=True, cache_ttl_seconds=0)
-    if found is None or found.template != text:
+    found = client.get_prompt(name)
+    homes = found.tags.get(_HOMES, ",") if found is not None else ","
+    latest = client.get_prompt_version_by_alias(name, "latest") if found is not None else None
+    if found is None:
+        client.create_prompt(name)
+    if f",{home}," not in homes:
+        client.set_prompt_tag(name, _HOMES, f"{homes}{home},")
+    if latest is None or latest.template != text:
         row = story.candidate(id)
         origin = f" from {row.parent}: {row.move}" if row and row.parent else ": as given"
-        said = f"{id}{origin} (run {story.run})"
-        tags = {"compilm.run": story.run, "compilm.candidate": id}
-        found = client.register_prompt(name, text, commit_message=said, tags=tags)
-    client.link_prompt_version_to_run(run, found)
-    return int(found.version)
+        latest = client.create_prompt_version(
+            name,
+            text,
+            description=f"{id}{origin} (run {story.run})",
+            tags={"compilm.run": story.run, "compilm.candidate": id},
+        )
+    return str(latest.version)
 
 
 def _files(

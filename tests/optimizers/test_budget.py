@@ -24,7 +24,6 @@ from compilm.optimizers.budget import Budget, Ledger, Spent
         ("90s", Budget(seconds=90.0)),
         ("1h", Budget(seconds=3600.0)),
         ("2usd,500calls, 10rollouts", Budget(usd=2.0, calls=500, rollouts=10)),
-        ("300 tokens 5 calls", Budget(tokens=300, calls=5)),
     ],
 )
 def test_budgets_are_read_from_text(text: str, budget: Budget) -> None:

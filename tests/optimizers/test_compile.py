@@ -332,9 +332,14 @@ def test_measuring_gives_rollouts_in_the_examples_order() -> None:
     assert (spent.rollouts, stop) == (60, "")
 
 
-def test_measuring_under_a_budget_keeps_whole_blocks() -> None:
+def test_measuring_under_a_budget_keeps_what_was_scored() -> None:
     rollouts, spent, stop = measure(worlds.job(level=0, budget=Budget(calls=45), concurrency=1))
-    assert (len(rollouts), spent.calls, stop) == (40, 45, "budget: 45 calls")
+    assert (len(rollouts), spent.calls, stop) == (45, 45, "budget: 45 calls")
+
+
+def test_freezing_an_unknown_predictor_is_told() -> None:
+    with pytest.raises(ProgramError, match=r"freeze names 'sord'.*\['sort'\]"):
+        compile_job(worlds.job(frozen=("sord",)))
 
 
 def test_a_journal_on_disk_holds_the_same_run(tmp_path: Any) -> None:

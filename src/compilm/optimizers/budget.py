@@ -7,33 +7,15 @@ reserved and not yet settled counts as spent, so that calls made side by side ca
 from __future__ import annotations
 
 import math
-import re
 import threading
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..clock import Clock
+from ..config import parse_budget
 from ..errors import BudgetExceeded, RunStopped, UsageError
 
 __all__ = ["Budget", "Ledger", "Spent"]
-
-_UNITS = {
-    "rollouts": "rollouts",
-    "rollout": "rollouts",
-    "calls": "calls",
-    "call": "calls",
-    "tokens": "tokens",
-    "usd": "usd",
-    "s": "seconds",
-    "m": "seconds",
-    "h": "seconds",
-}
-_SECONDS = {"m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(?<![\w.-])(\$?)(\d[\d_]*(?:\.\d+)?)\s*([a-z]*)(?![\w.])")
-_HOW = (
-    "budget {!r} is not understood: write numbers with their units, each unit once, such as "
-    "1000rollouts, 500calls, 2usd, 200000tokens, 90s, 20m or 1h"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +52,7 @@ class Budget:
         >>> Budget.parse("20m").seconds
         1200.0
         """
-        found: dict[str, Any] = {}
-        if not text.strip() or _PART.sub("", text).strip(" ,"):
-            raise UsageError(_HOW.format(text))
-        for dollar, number, unit in _PART.findall(text):
-            kind = "usd" if dollar and not unit else _UNITS.get(unit)
-            if kind is None or kind in found:
-                raise UsageError(_HOW.format(text))
-            amount = float(number.replace("_", "")) * _SECONDS.get(unit, 1.0)
-            found[kind] = amount if kind in {"usd", "seconds"} else int(amount)
+        found: dict[str, Any] = {**parse_budget(text)}
         return cls(**found)
 
     def to_json(self) -> dict[str, Any]:

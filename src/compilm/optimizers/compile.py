@@ -21,6 +21,7 @@ from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .candidate import BASELINE, Candidate
 from .evaluate import Evaluator, Rollout
 from .guard import Guard
+from .interrupt import interruptible
 from .job import Job, described, versions
 from .loop import Outcome, Search, estimate_json
 from .meter import Meter
@@ -57,14 +58,15 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     """
     release = job.journal.claim(job.run)
     run = _Run(job)
-    baseline, found, stop = Candidate(0, job.predictors), [], ""
+    baseline, stop = Candidate(0, job.predictors), ""
     try:
-        done, stop = run.run_blocks([baseline], range(len(job.test)), "")
-        found = [rollouts[0] for rollouts in done]
+        with interruptible(run.guard.interrupt):
+            _, stop = run.run_blocks([baseline], range(len(job.test)), "")
     finally:
         run.evaluator.close()
         release()
-    return tuple(found), run.ledger.spent(), stop
+    cells = (run.evaluator.known(baseline, "test", index) for index in range(len(job.test)))
+    return tuple(cell for cell in cells if cell is not None), run.ledger.spent(), stop
 
 
 @dataclass(slots=True)
@@ -84,13 +86,14 @@ class _Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        _check_frozen(job)
         _check_secrets(job)
         self.writer = Writer(job.journal, job.run, job.clock)
         self.answers = Answers()
         past = list(job.journal.read(job.run))
         self.ledger = Ledger(job.budget, job.clock, before_s=_seconds_before(past))
         self.meter = Meter(job.budget, self.answers, self.ledger)
-        guard = Guard(self.ledger)
+        self.guard = Guard(self.ledger)
         self._role_lms: dict[str, dspy.LM] = {}
         self.evaluator = Evaluator(
             job.program,
@@ -100,7 +103,7 @@ class _Run:
             exchange=self._exchange,
             writer=self.writer,
             meter=self.meter,
-            guard=guard,
+            guard=self.guard,
             clock=job.clock,
             concurrency=job.concurrency,
         )
@@ -181,12 +184,13 @@ class _Run:
             seed=job.seed,
         )
         try:
-            try:
-                outcome = search.run()
-            except RunStopped as stop:
-                outcome = search.outcome(_ended(stop))
-            self._check_program(outcome)
-            final = self._confirm(outcome, size)
+            with interruptible(self.guard.interrupt):
+                try:
+                    outcome = search.run()
+                except RunStopped as stop:
+                    outcome = search.outcome(_ended(stop))
+                self._check_program(outcome)
+                final = self._confirm(outcome, size)
         finally:
             self.evaluator.close()
         return self._finish(outcome, final)
@@ -381,6 +385,13 @@ def _result(job: Job, body: dict[str, Any]) -> CompileResult:
         tuple(body["notes"]),
         job.journal,
     )
+
+
+def _check_frozen(job: Job) -> None:
+    paths = [predictor.path for predictor in job.predictors]
+    unknown = [path for path in job.frozen if path not in paths]
+    if unknown:
+        raise ProgramError(f"freeze names {unknown[0]!r}; the program's predictors are {paths}")
 
 
 def _check_secrets(job: Job) -> None:

@@ -152,11 +152,7 @@ class Evaluator:
         return found
 
     def _gather(self, futures: dict[int, Future[Rollout]]) -> None:
-        try:
-            wait(futures.values())
-        except KeyboardInterrupt:
-            self._guard.interrupt()
-            wait(futures.values())
+        wait(futures.values())
         errors = [e for f in futures.values() if (e := f.exception()) is not None]
         contract = [error for error in errors if not isinstance(error, RunStopped)]
         for error in [*contract, *errors]:
