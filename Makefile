@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   ?= build/claims
+CLAIMS := examples/claims/compilm.toml
+QUESTION := Why was CLM-24-417316 denied? The patient was seen in March.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports unit chaos lock clean
@@ -21,7 +23,15 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python examples/claims/demo.py --out $(DEMO)
+	$(BIN)/compilm compile --config $(CLAIMS) --out $(DEMO) --journal $(DEMO).db --track sqlite:///$(DEMO)-mlflow.db
+	@echo
+	@echo 'A question to the saved artifact: $(QUESTION)'
+	$(BIN)/compilm run $(DEMO) --config $(CLAIMS) 'message=$(QUESTION)'
+	@echo
+	@echo 'Next:'
+	@echo '  open $(DEMO)/report.html                                    the report: curve, interval, what changed'
+	@echo '  $(BIN)/compilm serve $(DEMO) --config $(CLAIMS)'
+	@echo '  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)-mlflow.db'
 
 test: lint types imports unit
 

@@ -27,7 +27,7 @@ LM = scripted_lm(["unused"])
 
 
 def answer(text: str = "yes", tokens: int | None = 3) -> lm15.Response:
-    usage = None if tokens is None else lm15.Usage(input_tokens=tokens, output_tokens=tokens)
+    usage = lm15.Usage(input_tokens=tokens, output_tokens=tokens)
     message = lm15.Message.assistant((lm15.TextPart(text),))
     return lm15.Response(
         id=None, model="scripted/model", message=message, finish_reason="stop", usage=usage

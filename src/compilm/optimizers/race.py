@@ -1,7 +1,7 @@
 """A race: children against the incumbent on the same examples in the same order.
 
 Each comparison is paired. After every block a child whose chance of being better has fallen under
-`FUTILE` is dropped, at every doubling of the sample the worse half of a crowd is dropped, and the
+`FUTILE` is dropped, after 2, 4, 8 … blocks the worse half of a crowd is dropped, and the
 race ends early once the leader is better with a chance above `CERTAIN`. The early stops serve the
 search only: what is claimed in the end is measured on examples no race has seen.
 
@@ -134,7 +134,7 @@ def _hopeless(
 ) -> list[Candidate]:
     futile = [child for child in alive if now[child.id].p_better < FUTILE or _same(now[child.id])]
     rest = [child for child in alive if child not in futile]
-    doubled = seen % BLOCK == 0 and (seen // BLOCK).bit_count() == 1
+    doubled = seen > BLOCK and seen % BLOCK == 0 and (seen // BLOCK).bit_count() == 1
     if doubled and len(rest) > _CROWD:
         ranked = sorted(rest, key=lambda child: -now[child.id].difference)
         futile += ranked[max(_CROWD, math.ceil(len(ranked) / 2)) :]

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from .extract import shape
 from .features import FUNCTION_WORDS, features, idf, stem, unit, words
 
-__all__ = ["Nearest", "adapt", "best_sentence"]
+__all__ = ["Nearest", "adapt", "best_sentence", "best_sentences", "quoted", "sentences_asked"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _NAMED = re.compile(r"\S*[A-Z0-9]\S*")
 _LENGTH = 200  # characters quoted where there is no sentence to choose
+_PROSE = 5  # words from which a text is prose and no value
+_ASKED = re.compile(r"\b(one|two|three|four|five|[1-5])\s+(?:short\s+)?sentences?\b", re.I)
+_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 
 
 def best_sentence(inputs: Mapping[str, str]) -> str:
@@ -22,6 +25,15 @@ def best_sentence(inputs: Mapping[str, str]) -> str:
 
     >>> best_sentence({"question": "Who owns the mill?", "text": "It rains. Ann owns the mill."})
     'Ann owns the mill.'
+    """
+    return best_sentences(inputs, 1)
+
+
+def best_sentences(inputs: Mapping[str, str], count: int) -> str:
+    """The `count` best sentences, in the order in which they stand.
+
+    >>> best_sentences({"q": "Who owns what?", "text": "Ann owns A. It rains. Bo owns B."}, 2)
+    'Ann owns A. Bo owns B.'
     """
     if not inputs:
         return ""
@@ -34,7 +46,31 @@ def best_sentence(inputs: Mapping[str, str]) -> str:
         return inputs[main].strip()[:_LENGTH]
     asked = {stem(word) for word in words(others) if word not in FUNCTION_WORDS}
     shared = [len(asked & {stem(word) for word in words(sentence)}) for sentence in sentences]
-    return sentences[max(range(len(sentences)), key=lambda index: (shared[index], -index))]
+    ranked = sorted(range(len(sentences)), key=lambda index: (-shared[index], index))
+    return " ".join(sentences[index] for index in sorted(ranked[: max(1, count)]))
+
+
+def sentences_asked(text: str) -> int:
+    """How many sentences an instruction asks for; 1 where it does not say.
+
+    >>> sentences_asked("Answer in two sentences."), sentences_asked("Answer.")
+    (2, 1)
+    """
+    found = _ASKED.search(text)
+    word = found[1].lower() if found else "1"
+    return _NUMBERS.get(word) or int(word)
+
+
+def quoted(value: str, inputs: Mapping[str, str]) -> int:
+    """How many sentences of its inputs a worked answer quotes; 0 if it says anything else.
+
+    >>> quoted("It rains in spring. Ann is here.", {"t": "Ann is here. It rains in spring. So."})
+    2
+    """
+    parts = _sentences(value)
+    known = [sentence for text in inputs.values() for sentence in _sentences(text)]
+    is_quote = len(value.split()) >= _PROSE and all(part in known for part in parts)
+    return len(parts) if is_quote else 0
 
 
 class Nearest:

@@ -16,7 +16,7 @@ from .features import words
 from .memo import Memo
 from .options import Options
 from .prompt import Prompt, value_text
-from .prose import Nearest, adapt, best_sentence
+from .prose import Nearest, adapt, best_sentences, quoted, sentences_asked
 from .rules import lines_about, read_hints, read_rules, rule_heads
 
 __all__ = ["THINKING", "Row", "Slot", "Solver", "read_number"]
@@ -136,6 +136,9 @@ class Solver:
     def text(self, slot: Slot) -> str:
         """The text of an open slot: a span, one of a closed set, an example adapted, a sentence."""
         rows = tuple((inputs, value_text(value)) for inputs, value in slot.rows)
+        quotes = sorted(count for inputs, value in rows if (count := quoted(value, inputs)))
+        if quotes and 2 * len(quotes) >= len(rows):
+            return self._sentences(slot, quotes[len(quotes) // 2])
         inside = sum(
             any(stands_in(value, text) for text in inputs.values()) for inputs, value in rows
         )
@@ -150,11 +153,15 @@ class Solver:
             return adapt(value, " ".join(inputs.values()), " ".join(self.inputs.values()))
         if kind_of(slot.name, slot.description):
             return self._span_or_sentence(slot)
-        return best_sentence(self.inputs)
+        return self._sentences(slot)
 
     def _span_or_sentence(self, slot: Slot) -> str:
         found = self.span(slot)
-        return best_sentence(self.inputs) if found is None else found
+        return self._sentences(slot) if found is None else found
+
+    def _sentences(self, slot: Slot, usual: int = 1) -> str:
+        asked = sentences_asked(f"{slot.description}\n{self.prompt.instruction}")
+        return best_sentences(self.inputs, max(asked, usual))
 
     def alike(self, slot: Slot) -> Any:
         """The value of the worked example whose inputs are most like these; there has to be one."""

@@ -1,0 +1,186 @@
+"""Demonstrations: whole, good, each once, spread over the answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import dspy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compilm.artifact import Field, Predictor
+from compilm.datasets import DataSet, as_dataset
+from compilm.metrics import Score
+from compilm.optimizers.candidate import Candidate
+from compilm.optimizers.evaluate import Rollout, Step
+from compilm.optimizers.propose.base import Scene
+from compilm.optimizers.propose.demos import Demos, Swap, bootstrapped, labeled, spread
+
+PREDICTOR = Predictor(
+    "sort", "default", (Field("text", "str"),), (Field("reasoning", "str"), Field("label", "str")),
+    "Sort.",
+)  # fmt: skip
+
+
+def train(*pairs: tuple[Any, Any]) -> DataSet:
+    rows = [dspy.Example(text=text, label=label).with_inputs("text") for text, label in pairs]
+    return as_dataset(rows, name="train")
+
+
+def rollout(text: str, value: float | None = 1.0, label: str = "red", **more: Any) -> Rollout:
+    score = Score.unscored("outage") if value is None else Score(value)
+    outputs = {"reasoning": "Because.", "label": label, "extra": 1}
+    steps = (Step("sort", {"text": text}, outputs), Step("other", {"text": text}, outputs))
+    return Rollout("c0", "d", "train", text, score, outputs, steps, **more)
+
+
+def scene(
+    data: DataSet,
+    seen: Sequence[Rollout] = (),
+    predictor: Predictor = PREDICTOR,
+    tunable: tuple[Predictor, ...] | None = None,
+) -> Scene:
+    return Scene(
+        Candidate(0, (predictor,)),
+        data,
+        seen,
+        (predictor,) if tunable is None else tunable,
+        (),
+        lambda *_: None,
+        1,
+        Random(0),
+    )
+
+
+def test_the_data_gives_demos_where_it_has_every_field() -> None:
+    data = train(("a", "red"), ("b", None), (None, "red"), ("c", "blue"))
+    assert labeled(PREDICTOR, data) == [
+        {"text": "a", "label": "red"},
+        {"text": "c", "label": "blue"},
+    ]
+    assert labeled(replace(PREDICTOR, outputs=(Field("absent", "str"),)), data) == []
+    assert labeled(replace(PREDICTOR, outputs=(Field("reasoning", "str"),)), data) == []
+
+
+def test_perfect_rollouts_alone_are_shown_where_there_are_some() -> None:
+    seen = [rollout("a"), rollout("b", 0.9), rollout("c", 0.0), rollout("d", None)]
+    assert bootstrapped(PREDICTOR, seen) == [
+        {"text": "a", "reasoning": "Because.", "label": "red"}
+    ]
+
+
+def test_without_perfect_rollouts_the_best_third_above_0_is_shown() -> None:
+    values = [0.1, 0.5, 0.9, 0.3, 0.2, 0.8, 0.0, None]
+    seen = [rollout(str(n), value) for n, value in enumerate(values)]
+    assert [demo["text"] for demo in bootstrapped(PREDICTOR, seen)] == ["2", "5"]
+    assert bootstrapped(PREDICTOR, [rollout("a", 0.0)]) == []
+    assert [demo["text"] for demo in bootstrapped(PREDICTOR, [rollout("a", 0.2)])] == ["a"]
+
+
+def test_a_rollout_that_raised_is_no_example() -> None:
+    assert bootstrapped(PREDICTOR, [rollout("a", 1.0, error="KeyError: 'x'")]) == []
+
+
+@given(st.integers(0, 12), st.lists(st.sampled_from("abc"), max_size=30), st.randoms())
+def test_demos_are_spread_over_the_answers_as_evenly_as_the_pool_allows(
+    k: int, labels: list[str], draw: Random
+) -> None:
+    pool = [{"text": str(n), "label": label} for n, label in enumerate(labels)]
+    chosen = spread(pool, PREDICTOR, k, draw)
+    assert len(chosen) == min(k, len(pool))
+    assert len({demo["text"] for demo in chosen}) == len(chosen)
+    taken, held = Counter(demo["label"] for demo in chosen), Counter(labels)
+    if len(held) <= 0.7 * len(pool):
+        assert all(taken[b] + 1 >= taken[a] for a in held for b in held if taken[b] < held[b])
+
+
+@given(st.integers(0, 8), st.integers(0, 20), st.randoms())
+def test_free_answers_are_drawn_uniformly(k: int, size: int, draw: Random) -> None:
+    pool = [{"text": str(n), "label": f"answer {n}"} for n in range(size)]
+    assert len(spread(pool, PREDICTOR, k, draw)) == min(k, size)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=20), st.randoms())
+def test_no_input_is_shown_twice_and_the_first_answer_to_it_stays(
+    pairs: list[tuple[str, str]], draw: Random
+) -> None:
+    pool = [{"text": text, "label": label} for text, label in pairs]
+    chosen = spread(pool, PREDICTOR, 9, draw)
+    first = dict(reversed(pairs))
+    assert {demo["text"]: demo["label"] for demo in chosen} == first
+    assert len(chosen) == len(first)
+
+
+def test_a_move_shows_k_demos_to_every_predictor_that_may_change() -> None:
+    data = train(*((f"t{n}", "red" if n % 2 else "blue") for n in range(20)))
+    proposal = Demos("labeled", 6)(scene(data))
+    assert proposal is not None
+    assert (proposal.move, list(proposal.changes)) == ("labeled demos", ["sort"])
+    assert len(proposal.changes["sort"].demos) == 6
+    assert Demos("labeled", 6)(scene(data, tunable=())) is None
+
+
+def test_a_source_that_has_nothing_is_served_by_the_other() -> None:
+    only_made = Demos("labeled", 2)(scene(train((None, "red")), [rollout("a")]))
+    only_own = Demos("bootstrapped", 2)(scene(train(("a", "red"))))
+    mixed = Demos("mixed", 2)(scene(train(("a", "red"))))
+    assert only_made is not None
+    assert only_made.changes["sort"].demos[0]["reasoning"] == "Because."
+    assert only_own is not None
+    assert mixed is not None
+    assert only_own.changes["sort"].demos == mixed.changes["sort"].demos
+    assert Demos("mixed", 2)(scene(train((None, "red")))) is None
+
+
+def test_a_mixture_never_shows_an_example_twice() -> None:
+    data = train(*((f"t{n}", "red") for n in range(4)))
+    seen = [rollout(f"t{n}") for n in range(4)]
+    proposal = Demos("mixed", 8)(scene(data, seen))
+    assert proposal is not None
+    demos = proposal.changes["sort"].demos
+    assert sorted(demo["text"] for demo in demos) == ["t0", "t1", "t2", "t3"]
+    assert Counter("reasoning" in demo for demo in demos) == {True: 4}
+
+
+def test_a_mixture_is_half_made_and_half_labeled() -> None:
+    data = train(*((f"t{n}", "red") for n in range(20)))
+    proposal = Demos("mixed", 8)(scene(data, [rollout(f"t{n}") for n in range(20)]))
+    assert proposal is not None
+    made = Counter("reasoning" in demo for demo in proposal.changes["sort"].demos)
+    assert made == {True: 4, False: 4}
+
+
+def test_a_swap_changes_a_part_for_others() -> None:
+    data = train(*((f"t{n}", "red") for n in range(20)))
+    shown = tuple({"text": f"t{n}", "label": "red"} for n in range(8))
+    proposal = Swap(0.25)(scene(data, predictor=replace(PREDICTOR, demos=shown)))
+    assert proposal is not None
+    texts = {demo["text"] for demo in proposal.changes["sort"].demos}
+    assert (len(texts), len(texts & {demo["text"] for demo in shown})) == (8, 6)
+    assert (proposal.move, proposal.note) == ("swapped demos", "2 of sort")
+
+
+def test_a_swap_needs_demos_and_others() -> None:
+    assert Swap()(scene(train(("a", "red")))) is None
+    shown = replace(PREDICTOR, demos=({"text": "a", "label": "red"},))
+    assert Swap()(scene(train(("a", "red")), predictor=shown)) is None
+    assert Swap()(scene(train((None, "x")), [rollout("b")], predictor=shown)) is not None
+
+
+def test_one_predictor_can_be_changed_alone() -> None:
+    other = replace(PREDICTOR, path="other")
+    made = scene(train(("a", "red"), ("b", "red")), tunable=(PREDICTOR, other))
+    every, one = Demos("labeled", 2)(made), Demos("labeled", 2, every=False)(made)
+    assert every is not None
+    assert one is not None
+    assert (list(every.changes), len(one.changes)) == (["sort", "other"], 1)
+
+
+def test_what_looks_like_a_key_is_never_shown() -> None:
+    data = train(("my key is sk-proj-" + "a1B2" * 12, "red"), ("b", "red"))
+    assert [demo["text"] for demo in labeled(PREDICTOR, data)] == ["b"]
+    assert bootstrapped(PREDICTOR, [rollout("sk-proj-" + "a1B2" * 12)]) == []

@@ -1,0 +1,97 @@
+"""The meter plans from what was looked at, in every dimension of the budget."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compilm.clock import ManualClock
+from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.calls import Answer, Answers
+from compilm.optimizers.meter import Meter
+
+
+def meter(budget: Budget, *, usd: float | None = 0.01, seconds: float = 0.0) -> Meter:
+    clock, answers = ManualClock(), Answers()
+    for key in "abcdef":
+        answers.learn(key, Answer({}, 60, 40, usd))
+    made = Meter(budget, answers, Ledger(budget, clock))
+    clock.advance(seconds)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("budget", "left"),
+    [
+        (Budget(), 10**9),
+        (Budget(rollouts=12), 10),
+        (Budget(rollouts=1), 0),
+        (Budget(calls=12), 4),  # of 2 calls each
+        (Budget(calls=2), 0),
+        (Budget(tokens=1400), 4),  # of 200 tokens and a margin
+        (Budget(tokens=100), 0),
+        (Budget(usd=0.27), 10),  # of 2 cents and a margin
+        (Budget(usd=0.01), 0),
+        (Budget(seconds=13.0), 1),  # of 5 seconds and a margin
+        (Budget(rollouts=12, calls=12, tokens=1400), 4),
+    ],
+)
+def test_every_ceiling_allows_so_many_more_rollouts(budget: Budget, left: int) -> None:
+    made = meter(budget, seconds=0.0)
+    made.rollout(["a", "b"], 0)
+    made.rollout(["c", "d"], 0)
+    made._ledger._clock.advance(6.5 if budget.seconds else 0.0)  # type: ignore[attr-defined]
+    assert made.allows(1) == left
+
+
+def test_before_anything_was_seen_only_counts_limit() -> None:
+    assert meter(Budget(tokens=5, usd=0.1, seconds=9)).allows(1) == 10**9
+    assert meter(Budget(calls=10)).allows(3) == 3
+
+
+def test_time_that_does_not_pass_limits_nothing() -> None:
+    made = meter(Budget(seconds=5))
+    made.rollout(["a"], 0)
+    assert made.allows(1) == 10**9
+
+
+def test_what_is_kept_for_the_end_is_only_for_the_end() -> None:
+    made = meter(Budget(rollouts=50))
+    made.kept = 20
+    assert (made.allows(1), made.allows(1, final=True)) == (30, 50)
+
+
+def test_a_call_counts_once_in_a_run() -> None:
+    made = meter(Budget())
+    made.rollout(["a", "b"], 0)
+    made.rollout(["b", "a"], 0)
+    spent = made.spent()
+    assert (spent.rollouts, spent.calls, spent.tokens, spent.usd) == (2, 2, 200, 0.02)
+
+
+def test_calls_without_an_answer_are_not_counted() -> None:
+    made = meter(Budget())
+    made.calls(["never answered"])
+    assert made.spent().calls == 0
+
+
+def test_unmanaged_calls_count_and_one_unknown_price_makes_all_unknown() -> None:
+    made = meter(Budget(calls=10, usd=1.0), usd=None)
+    made.rollout(["a"], 2)
+    made.calls(["b"])
+    assert (made.spent().calls, made.spent().usd) == (4, None)
+    assert made.allows(1) == 2
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=4), max_size=8), st.randoms())
+def test_what_was_used_does_not_depend_on_the_order(rollouts: list[list[str]], order: object) -> None:
+    one, two = meter(Budget()), meter(Budget())
+    for keys in rollouts:
+        one.rollout(keys, 0)
+    shuffled = list(rollouts)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    for keys in shuffled:
+        two.rollout(keys, 0)
+    assert one.spent() == two.spent()
+    assert one.allows(1) == two.allows(1)

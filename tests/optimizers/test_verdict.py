@@ -1,0 +1,108 @@
+"""The verdict: proven only by held-out examples, enough of them, and rarely by luck."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from compilm.errors import UsageError
+from compilm.metrics import Score
+from compilm.optimizers.evaluate import Rollout
+from compilm.optimizers.verdict import Confirmation, confirm
+
+
+def rollouts(values: Sequence[float | None]) -> list[Rollout]:
+    return [
+        Rollout("c", "d", "test", str(n), _score(value), None) for n, value in enumerate(values)
+    ]
+
+
+def _score(value: float | None) -> Score:
+    return Score.unscored("outage") if value is None else Score(value)
+
+
+def judged(
+    before: Sequence[float | None],
+    after: Sequence[float | None],
+    selection: Sequence[float] = (),
+    groups: Sequence[str] | None = None,
+) -> Confirmation:
+    return confirm(
+        rollouts(before), rollouts(after), selection=selection, groups=groups, seed=0
+    )
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+def test_a_handful_of_wins_proves_nothing(n: int) -> None:
+    found = judged([0.0] * n, [1.0] * n, selection=[1.0] * 50)
+    assert found.verdict in {"likely", "unproven"}
+
+
+def test_ten_wins_of_ten_prove() -> None:
+    assert judged([0.0] * 10, [1.0] * 10).verdict == "proven"
+
+
+def test_the_search_alone_proves_nothing() -> None:
+    found = judged([0.0, 1.0] * 20, [1.0, 0.0] * 20, selection=[1.0] * 300)
+    assert found.gain.value == 0.0
+    assert found.verdict == "unproven"
+
+
+def test_a_loss_on_held_out_examples_is_unproven_whatever_selection_said() -> None:
+    found = judged([1.0] * 30, [0.0] * 3 + [1.0] * 27, selection=[1.0] * 300)
+    assert found.verdict == "unproven"
+    assert found.gain.high <= 0.05
+
+
+def test_search_and_held_out_examples_together_make_it_likely() -> None:
+    before, after = [0.0] * 4 + [1.0] * 36, [1.0] * 3 + [0.0] + [1.0] * 36
+    assert judged(before, after, selection=[0.1] * 100).verdict == "likely"
+
+
+def test_missing_scores_drop_their_pair_only() -> None:
+    found = judged([0.0] * 20 + [None, 0.0], [1.0] * 20 + [1.0, None])
+    assert (found.gain.n, found.baseline.n, found.compiled.n) == (20, 21, 21)
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(UsageError, match="nothing can be said"):
+        judged([None], [1.0])
+
+
+def test_examples_of_one_source_count_as_one() -> None:
+    before, after = [0.0] * 40, [1.0] * 30 + [0.0] * 10
+    apart = judged(before, after)
+    together = judged(before, after, groups=[str(n // 20) for n in range(40)])
+    assert apart.verdict == "proven"
+    assert together.gain.high - together.gain.low > apart.gain.high - apart.gain.low
+    assert together.verdict != "proven"
+
+
+def test_the_smallest_gain_that_could_be_proven_shrinks_with_the_sample() -> None:
+    small, large = (judged([0.0, 1.0] * n, [1.0, 1.0] * n) for n in (10, 100))
+    assert large.minimum_detectable < small.minimum_detectable
+
+
+@pytest.mark.parametrize(("n", "graded"), [(20, False), (60, False), (30, True)])
+def test_without_a_true_gain_it_is_rarely_proven(n: int, graded: bool) -> None:
+    draw = random.Random(n + 1)
+    runs, proven = 150 if graded else 600, 0
+    for _ in range(runs):
+        scores = [
+            [draw.random() if graded else float(draw.random() < 0.6) for _ in range(n)]
+            for _ in range(2)
+        ]
+        # The search liked it, as it likes whatever it ships.
+        proven += judged(*scores, selection=[0.2] * 30).verdict == "proven"
+    assert proven / runs <= 0.05
+
+
+def test_a_true_gain_is_usually_proven() -> None:
+    draw, proven = random.Random(1), 0
+    for _ in range(100):
+        before = [float(draw.random() < 0.5) for _ in range(100)]
+        after = [max(b, float(draw.random() < 0.4)) for b in before]
+        proven += judged(before, after).verdict == "proven"
+    assert proven >= 80
