@@ -71,7 +71,7 @@ class Scalar:
 
 
 class Example:
-    def toDict(self) -> dict[str, int]:  # noqa: N802 - dspy's own name
+    def toDict(self) -> dict[str, int]:
         return {"a": 1}
 
 

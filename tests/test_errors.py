@@ -49,7 +49,7 @@ def test_run_stopped_is_no_exception_that_user_code_swallows() -> None:
 
 def test_a_missing_extra_survives_pickling() -> None:
     error = errors.MissingExtra("pandas", extra="data", purpose="read Parquet")
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own bytes
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 @pytest.mark.parametrize(

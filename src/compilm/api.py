@@ -23,7 +23,6 @@ from .optimizers.job import Job
 from .optimizers.plan import Plan, plan_job
 from .optimizers.recipes import recipe
 from .optimizers.result import CompileResult
-from .programs import models
 from .progress import watch
 from .report import render as render_page
 from .tracking import track as track_run
@@ -198,8 +197,6 @@ def _job(
     if leaks:
         notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
     bound = _roles(roles)
-    if any(models.is_embedded(lm) for lm in bound.values()):
-        notes.append("the model is embedded, not a language model: its scores say nothing of one")
     return Job(
         program, as_metric(metric), train, val, test, level,
         budget or _budget(level, len(val), len(test)), bound, seed, _journal(journal),

@@ -188,11 +188,8 @@ class _Plain:
 
     def show(self, story: Story, kind: str) -> None:
         line = _line(story, kind)
-        if line and self._color:
-            line = _painted(line, kind, story)
-        if line:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        self._stream.write((_painted(line, kind, story) if self._color else line) + "\n")
+        self._stream.flush()
 
     def close(self, story: Story | None) -> None:
         """Every line stands already."""

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _PARAM, _TAG, _DIGEST = 6000, 5000, 36  # what MLflow's stores take at most
 _HOMES = "_mlflow_experiment_ids"  # ",1,7,": the experiments whose pages show a prompt
+_PAGE = 1000  # runs in one answer
 _NAMES, _FIGURES = 100, 1000  # params or tags, and metrics, in one request
 
 
@@ -138,7 +139,8 @@ def _known(client: Any, home: str, run: str) -> dict[str, str]:
     found: dict[str, str] = {}
     token: str | None = None
     while True:
-        some = client.search_runs([home], f"tags.`compilm.run` = '{run}'", page_token=token)
+        query = f"tags.`compilm.run` = '{run}'"
+        some = client.search_runs([home], query, max_results=_PAGE, page_token=token)
         for each in some:
             found.setdefault(each.data.tags.get("compilm.candidate", ""), each.info.run_id)
         token = some.token

@@ -411,3 +411,11 @@ def test_records_of_calls_hold_no_text_of_errors() -> None:
     with pytest.raises(dspy.LMError):
         calls.role(scripted_lm([lm15.ServerError("secret sk-9")]))("hi")
     assert "sk-9" not in json.dumps([record.body for record in calls.journal.read()])
+
+
+def test_under_a_budget_in_money_the_first_price_decides_about_the_second_call() -> None:
+    ledger = Calls(Budget(usd=1.0)).ledger
+    assert ledger.reserve_now(tokens=1)
+    assert not ledger.reserve_now(tokens=1)
+    ledger.settle(reserved=1, tokens=1, usd=0.1)
+    assert ledger.reserve_now(tokens=1)

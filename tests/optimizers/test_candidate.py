@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from compilm.artifact import Predictor
 from compilm.optimizers.candidate import BASELINE, Candidate, Proposal
@@ -24,6 +24,7 @@ def test_a_child_has_the_changes_and_knows_where_it_came_from() -> None:
     assert parent.by_path["sort"] == one()
 
 
+@settings(max_examples=20, deadline=None)
 @given(predictors())
 def test_the_digest_is_of_the_words_alone(predictor: Predictor) -> None:
     base = Candidate(0, (predictor,))
@@ -32,6 +33,7 @@ def test_the_digest_is_of_the_words_alone(predictor: Predictor) -> None:
     assert Candidate(0, (other,)).digest != base.digest
 
 
+@settings(max_examples=20, deadline=None)
 @given(predictors())
 def test_every_demonstration_makes_a_candidate_longer(predictor: Predictor) -> None:
     longer = replace(predictor, demos=(*predictor.demos, {"x": "y"}))

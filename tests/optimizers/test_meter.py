@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.clock import ManualClock
@@ -84,8 +84,11 @@ def test_unmanaged_calls_count_and_one_unknown_price_makes_all_unknown() -> None
     assert made.allows(1) == 2
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=4), max_size=8), st.randoms())
-def test_what_was_used_does_not_depend_on_the_order(rollouts: list[list[str]], order: object) -> None:
+def test_what_was_used_does_not_depend_on_the_order(
+    rollouts: list[list[str]], order: object
+) -> None:
     one, two = meter(Budget()), meter(Budget())
     for keys in rollouts:
         one.rollout(keys, 0)

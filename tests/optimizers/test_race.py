@@ -67,9 +67,16 @@ def test_a_clearly_worse_child_is_dropped_after_one_block() -> None:
     assert len(track.ran) == 2 * 10
 
 
-def test_an_equal_child_loses_and_the_incumbent_stays() -> None:
-    outcomes, _ = run(lambda _, place: place % 2)
+def test_a_child_that_never_differs_is_dropped_before_the_end() -> None:
+    outcomes, track = run(lambda _, place: place % 2)
+    assert outcomes == ["dropped"]
+    assert len(track.ran) == 2 * 40
+
+
+def test_a_child_as_good_as_the_incumbent_goes_the_distance_and_loses() -> None:
+    outcomes, track = run(lambda who, place: (place + who) % 2)
     assert outcomes == ["lost"]
+    assert len(track.ran) == 2 * 100
 
 
 def test_a_crowd_is_halved_and_one_wins() -> None:

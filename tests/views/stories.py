@@ -76,7 +76,7 @@ class Book:
         self.rollouts += 1
         said = "" if value else f"expected 'claims', got 'billing' <{index}>"
         missing = "" if value is not None else "a model call failed: LMTimeout"
-        score = {"value": value, "feedback": said, "parts": {}, "missing": missing}
+        score: dict[str, Any] = {"value": value, "feedback": said, "parts": {}, "missing": missing}
         self.add("rollout", candidate=candidate, digest=_digest(candidate), split=split,
                  example=f"{split}-{index:03d}", score=score, outputs={"desk": "billing"},
                  calls=1, seconds=0.3)  # fmt: skip

@@ -189,7 +189,7 @@ class _Calls:
 
         calls = self
 
-        class Counter(BaseCallback):  # type: ignore[misc]  # dspy has no types
+        class Counter(BaseCallback):
             def on_lm_start(self, *_: Any, **__: Any) -> None:
                 calls.count += 1
 

@@ -54,6 +54,9 @@ def t_below(x: float, freedom: float) -> float:
     >>> round(t_below(2.0, 10), 6)
     0.963306
     """
+    if x * x < freedom:  # near the middle the tail would lose what it differs from 1/2 by
+        middle = beta_below(x * x / (freedom + x * x), 0.5, freedom / 2) / 2
+        return 0.5 + middle if x > 0 else 0.5 - middle
     tail = beta_below(freedom / (freedom + x * x), freedom / 2, 0.5) / 2
     return tail if x < 0 else 1 - tail
 

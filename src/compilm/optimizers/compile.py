@@ -298,9 +298,8 @@ class _Run:
             },
             "gain": estimate_json(final.gain),
         }
-        notes = [
-            record.body["text"] for record in self.job.journal.read(self.job.run, kinds=["note"])
-        ]
+        kept = self.job.journal.read(self.job.run, kinds=["note"])
+        notes = list(filter(None, [self.job.notice, *(record.body["text"] for record in kept)]))
         if self.ledger.lost:
             notes.append(
                 f"{self.ledger.lost} calls were in flight when a process died; they count "
@@ -353,7 +352,7 @@ def _artifact(
         "created": datetime.fromtimestamp(job.clock.wall(), UTC).isoformat(timespec="seconds"),
         "spent": spent.to_json(),
         "versions": versions(),
-        "notes": [*([job.notice] if job.notice else []), *notes],
+        "notes": list(notes),
     }
     return Artifact.build(content, provenance)
 

@@ -91,7 +91,7 @@ class Job:
     def notice(self) -> str:
         """What every output must say about the models, if anything."""
         embedded = any(models.is_embedded(lm) for lm in self.roles.values())
-        return "embedded, not a language model" if embedded else ""
+        return models.NOTICE if embedded else ""
 
     def header(self) -> dict[str, Any]:
         """The body of the `run.started` record."""

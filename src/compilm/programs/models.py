@@ -7,6 +7,7 @@ layers go around it, and a `RoleLM` made of the result takes its place in a copy
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -20,6 +21,7 @@ from .. import canonical
 from ..engine import SAMPLE, EnginePair, Sample
 
 __all__ = [
+    "NOTICE",
     "RoleLM",
     "as_engine",
     "exchange",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 EMBEDDED = "embedded/"
+NOTICE = "embedded, not a language model"
 _CONNECTION = frozenset(
     {
         "api_base",
@@ -81,7 +84,7 @@ def request_digest(request: lm15.Request) -> str:
 
     >>> from dspy.lm15 import Message, Request
     >>> request_digest(Request(model="m", messages=(Message.user("hi"),)))[:10]
-    'sha256:bc8'
+    'sha256:7e6'
     """
     return canonical.digest(request_to_dict(request))
 
@@ -121,10 +124,27 @@ def usd(response: lm15.Response, model: str) -> float | None:
     """What a response cost in US dollars by DSPy's bundled price table; `None` where unknown."""
     if model.startswith(EMBEDDED):
         return 0.0
+    provider, _, name = model.partition("/")
+    if not _has_price(provider, name or model, response.model):
+        return None
+    return _price(response, provider, name or model)
+
+
+@lru_cache(maxsize=1024)
+def _has_price(provider: str, model: str, answered_by: str) -> bool:
+    """Whether the table knows the model at all: a miss costs DSPy a scan of the whole table."""
+    message = lm15.Message.assistant((lm15.TextPart("."),))
+    usage = lm15.Usage(input_tokens=1, output_tokens=1)
+    probe = lm15.Response(
+        id=None, model=answered_by, message=message, finish_reason="stop", usage=usage
+    )
+    return _price(probe, provider, model) is not None
+
+
+def _price(response: lm15.Response, provider: str, model: str) -> float | None:
     from dspy.clients.costs import estimate_cost
 
-    provider, _, name = model.partition("/")
-    cost, _ = estimate_cost(response, provider=provider, requested_model=name or model)
+    cost, _ = estimate_cost(response, provider=provider, requested_model=model)
     return None if cost is None else float(cost)
 
 

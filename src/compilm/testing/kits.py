@@ -78,4 +78,5 @@ def _record(number: int, *, run: str = "r", kind: str = "k") -> Record:
 
 
 def _raise(record: Record) -> None:
+    assert record.seq
     raise RuntimeError("a watcher that fails")

@@ -77,8 +77,13 @@ class WireServer:
         status = self.fail(place) if self.fail is not None else None
         if status is not None:
             return status, {"error": {"message": f"failure on cue ({status})"}}, digest
-        request = lm15.request_from_openai_chat(json.loads(body))
-        return 200, _chat(self.engine.complete(request)), digest
+        try:
+            request = lm15.request_from_openai_chat(json.loads(body))
+            return 200, _chat(self.engine.complete(request)), digest
+        except (lm15.LM15Error, TypeError, ValueError) as error:  # told as a provider would
+            wrong = 500 if isinstance(error, lm15.LM15Error) else 400
+            failed = {"error": {"message": str(error), "type": type(error).__name__}}
+            return getattr(error, "status", None) or wrong, failed, digest
 
     def delivered(self, digest: str) -> None:
         """The answer to this request was written out whole."""

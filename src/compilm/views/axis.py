@@ -64,9 +64,7 @@ def padded(
 
 
 def _label(value: float, step: float) -> str:
-    if step >= 1:
-        return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     if not math.isclose(round(step, decimals), step):
         decimals += 1
-    return f"{value:.{decimals}f}".replace("-", "−")
+    return f"{value:,.{decimals}f}".replace("-", "−")

@@ -53,10 +53,8 @@ def _kept(nodes: Sequence[Node]) -> list[Node]:
     by_id = {node.id: node for node in nodes}
     ranked = sorted(nodes, key=lambda n: (not n.best, -(n.score.value if n.score else -1e9)))
     wanted: set[str] = set()
-    for node in ranked:
-        if len(wanted) >= _MOST:
-            break
-        line_up: Node | None = node
+    while len(wanted) < _MOST:
+        line_up: Node | None = ranked.pop(0)
         while line_up is not None and line_up.id not in wanted:
             wanted.add(line_up.id)
             line_up = by_id.get(line_up.parent or "")

@@ -27,7 +27,7 @@ def words(before: str, after: str) -> tuple[Run, ...]:
     diff is read by people.
 
     >>> words("Answer now.", "Answer briefly now.")
-    (('same', 'Answer '), ('added', 'briefly '), ('same', 'now.'))
+    (('same', 'Answer'), ('added', ' briefly'), ('same', ' now.'))
     """
     old, new = _TOKENS.findall(before), _TOKENS.findall(after)
     if len(old) * len(new) > _LONG:
@@ -79,7 +79,7 @@ def text_diff(before: str, after: str, *, color: bool = False) -> str:
     """The difference for a terminal: `[-removed-]`, `{+added+}`, or in red and green.
 
     >>> text_diff("Answer now.", "Answer briefly now.")
-    'Answer {+briefly +}now.'
+    'Answer{+ briefly+} now.'
     """
     plain = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
     painted = {

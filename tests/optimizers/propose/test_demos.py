@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import dspy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.artifact import Field, Predictor
@@ -68,9 +68,7 @@ def test_the_data_gives_demos_where_it_has_every_field() -> None:
 
 def test_perfect_rollouts_alone_are_shown_where_there_are_some() -> None:
     seen = [rollout("a"), rollout("b", 0.9), rollout("c", 0.0), rollout("d", None)]
-    assert bootstrapped(PREDICTOR, seen) == [
-        {"text": "a", "reasoning": "Because.", "label": "red"}
-    ]
+    assert bootstrapped(PREDICTOR, seen) == [{"text": "a", "reasoning": "Because.", "label": "red"}]
 
 
 def test_without_perfect_rollouts_the_best_third_above_0_is_shown() -> None:
@@ -85,6 +83,7 @@ def test_a_rollout_that_raised_is_no_example() -> None:
     assert bootstrapped(PREDICTOR, [rollout("a", 1.0, error="KeyError: 'x'")]) == []
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 12), st.lists(st.sampled_from("abc"), max_size=30), st.randoms())
 def test_demos_are_spread_over_the_answers_as_evenly_as_the_pool_allows(
     k: int, labels: list[str], draw: Random
@@ -98,12 +97,14 @@ def test_demos_are_spread_over_the_answers_as_evenly_as_the_pool_allows(
         assert all(taken[b] + 1 >= taken[a] for a in held for b in held if taken[b] < held[b])
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 8), st.integers(0, 20), st.randoms())
 def test_free_answers_are_drawn_uniformly(k: int, size: int, draw: Random) -> None:
     pool = [{"text": str(n), "label": f"answer {n}"} for n in range(size)]
     assert len(spread(pool, PREDICTOR, k, draw)) == min(k, size)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=20), st.randoms())
 def test_no_input_is_shown_twice_and_the_first_answer_to_it_stays(
     pairs: list[tuple[str, str]], draw: Random

@@ -57,7 +57,10 @@ def test_rows_leave_out_a_score_that_is_missing_and_words_that_were_not_said() -
     data = train(("a", None), ("b", None))
     first, second = rollout(data.ids[0], None), rollout(data.ids[1], 1.0)
     shown = rows(PREDICTOR, data, [first, second])
-    assert [sorted(row) for row in shown] == [["inputs", "predicted"], ["inputs", "predicted", "score"]]
+    assert [sorted(row) for row in shown] == [
+        ["inputs", "predicted"],
+        ["inputs", "predicted", "score"],
+    ]
 
 
 def test_rollouts_of_other_examples_are_not_shown() -> None:
@@ -114,7 +117,9 @@ def test_a_fence_around_a_proposal_is_taken_off_and_no_other(written: str, kept:
     assert proposal.changes["sort"].instructions == kept
 
 
-@pytest.mark.parametrize("written", ["", "  ", "```\n```", "Use sk-proj-" + "a1B2" * 12, "x" * 6001, None, 7, "Sort."])
+@pytest.mark.parametrize(
+    "written", ["", "  ", "```\n```", "Use sk-proj-" + "a1B2" * 12, "x" * 6001, None, 7, "Sort."]
+)
 def test_what_cannot_stand_in_a_prompt_or_says_nothing_new_is_no_proposal(written: Any) -> None:
     assert Instruct()(asking(scene(train(("a", "red"))), Proposer(written))) is None
 

@@ -139,11 +139,8 @@ class Solver:
         quotes = sorted(count for inputs, value in rows if (count := quoted(value, inputs)))
         if quotes and 2 * len(quotes) >= len(rows):
             return self._sentences(slot, quotes[len(quotes) // 2])
-        inside = sum(
-            any(stands_in(value, text) for text in inputs.values()) for inputs, value in rows
-        )
         heads = rule_heads(self._told(slot))
-        if (rows and 2 * inside >= len(rows)) or (not rows and slot.name in heads):
+        if _copied(rows) or (not rows and slot.name in heads):
             return self._span_or_sentence(slot)
         closed = self._closed_set(slot, [value for _, value in rows], heads)
         if closed:
@@ -230,6 +227,17 @@ def read_number(text: str) -> float | None:
     """
     found = _NUMBER.fullmatch(text)
     return float(found[1].replace(",", "")) if found else None
+
+
+def _copied(rows: Sequence[tuple[Mapping[str, str], str]]) -> bool:
+    """Whether the values are copied from the inputs, but for one word that says there is none."""
+    found = [any(stands_in(value, text) for text in inputs.values()) for inputs, value in rows]
+    copies = [value for (_, value), inside in zip(rows, found, strict=True) if inside]
+    absent = {value for (_, value), inside in zip(rows, found, strict=True) if not inside}
+    if not copies:
+        return False
+    varied = len(set(copies)) > _REPEATS * len(copies)
+    return 2 * len(copies) >= len(rows) or (len(absent) == 1 and varied)
 
 
 def _as_read(

@@ -1,0 +1,168 @@
+"""The search: it walks on while something wins, and says why it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from dspy import lm15
+
+from compilm.artifact import Predictor
+from compilm.metrics.stats import Estimate
+from compilm.optimizers.budget import Budget
+from compilm.optimizers.candidate import Proposal
+from compilm.optimizers.loop import Outcome, Search, estimate_json
+from compilm.optimizers.propose.base import Scene
+from compilm.optimizers.recipes import Recipe
+
+from . import worlds
+from .bench import Bench, bench
+
+
+@dataclass(frozen=True)
+class Say:
+    """A move: new instructions, the same each time unless they end in a number sign."""
+
+    text: str
+
+    @property
+    def name(self) -> str:
+        return "say"
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        text = self.text.replace("#", str(scene.number))
+        changes = {p.path: replace(p, instructions=text) for p in scene.tunable}
+        return Proposal(self.name, changes) if text else None
+
+
+GOOD = Say(f"Sort {worlds.WORD}.")
+FLAT = Say("Sort, variant #.")
+
+
+def search(made: Bench, recipe: Recipe, frozen: tuple[str, ...] = ()) -> Search:
+    job = made.job
+    return Search(
+        recipe,
+        made.baseline,
+        job.train,
+        job.val,
+        made.evaluator,
+        made.calls.writer,
+        made.meter,
+        lambda *_: None,
+        frozen=frozen,
+        seed=job.seed,
+    )
+
+
+def searched(recipe: Recipe, frozen: tuple[str, ...] = (), **settings: Any) -> tuple[Outcome, Any]:
+    with bench(**settings) as made:
+        outcome = search(made, recipe, frozen).run()
+        return outcome, made.records("decision")
+
+
+def test_a_better_candidate_is_found_and_measured_on_everything() -> None:
+    outcome, decisions = searched(Recipe((FLAT, GOOD), (FLAT,), width=1, patience=0))
+    assert outcome.best.predictors[0].instructions == GOOD.text
+    assert outcome.best_val is not None
+    assert outcome.baseline_val is not None
+    assert outcome.best_val.n == 40
+    assert outcome.best_val.value > outcome.baseline_val.value
+    assert len(outcome.selection) == 40
+    assert sum(outcome.selection) / 40 == pytest.approx(
+        outcome.best_val.value - outcome.baseline_val.value
+    )
+    assert [d["phase"] for d in decisions if d["outcome"] == "won"] == ["opening"]
+
+
+def test_rounds_without_a_gain_end_it() -> None:
+    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=2))
+    assert outcome.stop == "no gain in 3 rounds"
+    assert outcome.best.id == "c0"
+
+
+def test_the_number_of_rounds_is_limited() -> None:
+    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=9, most_rounds=2))
+    assert outcome.stop == "all rounds were run"
+    assert len(outcome.candidates) == 4
+
+
+def test_the_same_words_are_never_raced_twice() -> None:
+    outcome, _ = searched(Recipe((GOOD, GOOD, Say("")), (GOOD,), width=2, patience=1))
+    assert len(outcome.candidates) == 2
+
+
+def test_a_recipe_that_opens_with_nothing_only_measures() -> None:
+    outcome, decisions = searched(Recipe())
+    assert outcome.stop == "the level only measures"
+    assert [d["outcome"] for d in decisions] == ["measured"]
+
+
+def test_with_everything_frozen_nothing_is_tried() -> None:
+    outcome, _ = searched(Recipe((GOOD,), (GOOD,)), frozen=("sort",))
+    assert outcome.stop.startswith("nothing may change")
+
+
+def test_a_perfect_program_leaves_nothing_to_find() -> None:
+    perfect = worlds.scripted_lm(lambda request: worlds.reply(request, base=1.0))
+    outcome, _ = searched(Recipe((GOOD,), (GOOD,)), lm=perfect)
+    assert outcome.stop.startswith("no headroom")
+
+
+def test_a_race_that_does_not_fit_is_not_begun() -> None:
+    outcome, _ = searched(Recipe((GOOD,), (GOOD,)), budget=Budget(rollouts=60))
+    assert outcome.stop == "budget: no further race fits"
+    assert len(outcome.candidates) == 1
+
+
+def test_a_budget_below_one_pass_measures_what_fits() -> None:
+    outcome, decisions = searched(Recipe(), budget=Budget(rollouts=7))
+    assert outcome.baseline_val is not None
+    assert (outcome.baseline_val.n, decisions[0]["n"]) == (7, 7)
+
+
+def test_without_one_score_nothing_is_claimed() -> None:
+    down = worlds.scripted_lm([lm15.ServerError("down")])
+    outcome, decisions = searched(Recipe((GOOD,), (GOOD,), patience=0), lm=down)
+    assert (outcome.baseline_val, outcome.selection) == (None, ())
+    assert decisions[0]["score"] is None
+
+
+def test_what_was_found_before_a_stop_is_told() -> None:
+    with bench() as made:
+        walk = search(made, Recipe())
+        walk.run()
+        outcome = walk.outcome("interrupted")
+        assert (outcome.stop, outcome.best.id) == ("interrupted", "c0")
+        assert outcome.selection == (0.0,) * 40
+
+
+def test_frozen_predictors_are_never_handed_to_a_move() -> None:
+    class Two(worlds.Sorter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = worlds.Sorter()
+
+    tunable: list[tuple[Predictor, ...]] = []
+
+    @dataclass(frozen=True)
+    class Look:
+        name: str = "look"
+
+        def __call__(self, scene: Scene) -> Proposal | None:
+            tunable.append(scene.tunable)
+            return None
+
+    searched(Recipe((Look(),), (Look(),), patience=0), frozen=("sort",), program=Two())
+    assert {p.path for seen in tunable for p in seen} == {"other.sort"}
+
+
+def test_an_estimate_is_written_by_its_fields() -> None:
+    assert estimate_json(None) is None
+    assert estimate_json(Estimate(0.5, 0.4, 0.6, 9)) == {
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 9,
+    }

@@ -1,0 +1,139 @@
+"""Retry: what may pass is tried again after a bounded wait, everything else passes at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import dspy
+import pytest
+from dspy import lm15
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compilm.clock import SYSTEM_CLOCK, ManualClock
+from compilm.engine import EnginePair
+from compilm.errors import RunStopped
+from compilm.programs import models
+from compilm.runtime.layers.retry import Retry
+from compilm.testing.engines import scripted_lm
+
+HI = lm15.Request(model="scripted/model", messages=(lm15.Message.user("hi"),))
+Ask = Callable[[EnginePair], Any]
+
+
+def sync(pair: EnginePair) -> Any:
+    return pair.sync.complete(HI)
+
+
+def asynchronous(pair: EnginePair) -> Any:
+    return asyncio.run(pair.asynchronous.complete(HI))
+
+
+def retrying(script: list[Any], **settings: Any) -> tuple[EnginePair, Any, ManualClock]:
+    clock, lm = ManualClock(), scripted_lm(script)
+    return Retry(clock=clock, **settings)(models.as_engine(lm)), lm.engine, clock
+
+
+both = pytest.mark.parametrize("ask", [sync, asynchronous])
+
+
+@both
+def test_a_passing_failure_is_tried_again(ask: Ask) -> None:
+    pair, engine, clock = retrying([lm15.ServerError("down"), lm15.RateLimitError("slow"), "yes"])
+    assert ask(pair).text == "yes"
+    assert engine.calls == 3
+    assert len(clock.slept) == 2
+
+
+@both
+@pytest.mark.parametrize(
+    "error",
+    [
+        lm15.RateLimitError("slow"),
+        lm15.ServerError("down"),
+        lm15.TimeoutError("late"),
+        lm15.TransportError("cut"),
+    ],
+)
+def test_after_the_last_attempt_the_error_passes(ask: Ask, error: Exception) -> None:
+    pair, engine, clock = retrying([error], attempts=3)
+    with pytest.raises(dspy.LMError):
+        ask(pair)
+    assert (engine.calls, len(clock.slept)) == (3, 2)
+
+
+@both
+@pytest.mark.parametrize(
+    "error",
+    [
+        lm15.AuthError("key"),
+        lm15.BillingError("empty"),
+        lm15.InvalidRequestError("no"),
+        lm15.ContextLengthError("long"),
+        ValueError("a bug"),
+        RunStopped("budget"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_what_cannot_pass_is_told_at_once(ask: Ask, error: BaseException) -> None:
+    pair, engine, clock = retrying([error])
+    with pytest.raises(BaseException):  # noqa: B017 - of whatever class dspy makes of it
+        ask(pair)
+    assert (engine.calls, clock.slept) == (1, [])
+
+
+@pytest.mark.parametrize(("hint", "waited"), [(2.5, 2.5), (0.0, 0.0), (900.0, 30.0)])
+@both
+def test_a_provider_that_says_when_is_heard_up_to_the_cap(
+    ask: Ask, hint: float, waited: float
+) -> None:
+    pair, _, clock = retrying([lm15.RateLimitError("slow", retry_after=hint), "yes"])
+    assert ask(pair).text == "yes"
+    assert clock.slept == [waited]
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 40),
+    st.none() | st.floats(),
+    st.floats(0, 10),
+    st.floats(0, 100),
+    st.integers(0, 99),
+)
+def test_every_wait_is_bounded(
+    failures: int, hint: float | None, base: float, cap: float, seed: int
+) -> None:
+    policy = Retry(base=base, cap=cap, rng=random.Random(seed))
+    assert 0 <= policy.wait(failures, retry_after=hint) <= cap
+    if hint is None:
+        assert policy.wait(failures) <= base * 2.0 ** (failures - 1)
+
+
+def test_waits_grow_and_differ_from_caller_to_caller() -> None:
+    first, second = (Retry(rng=random.Random(seed)) for seed in (1, 2))
+    assert first.wait(3) != second.wait(3)
+    waits = [[first.wait(k) for _ in range(200)] for k in (1, 4)]
+    assert max(waits[0]) <= 1.0 < max(waits[1]) <= 8.0
+
+
+def test_one_attempt_is_no_retry() -> None:
+    pair, engine, _ = retrying([lm15.ServerError("down")], attempts=1)
+    with pytest.raises(dspy.LMServerError):
+        sync(pair)
+    assert engine.calls == 1
+
+
+def test_streams_give_the_answer_that_came_in_the_end() -> None:
+    pair, _, _ = retrying([lm15.ServerError("down"), "yes", lm15.ServerError("down"), "no"])
+
+    async def events() -> list[Any]:
+        return [event async for event in pair.asynchronous.stream(HI)]
+
+    assert [e.type for e in pair.sync.stream(HI)] == [e.type for e in asyncio.run(events())]
+
+
+def test_the_clock_is_the_systems_unless_told() -> None:
+    assert Retry().clock is SYSTEM_CLOCK
