@@ -151,6 +151,21 @@ def test_a_run_without_a_gain_says_so_and_shows_what_was_tried() -> None:
     assert "candidate c3, test" in told
 
 
+def test_a_run_that_never_compared_shows_the_held_out_score_of_what_it_ships() -> None:
+    story = STORIES["nothing"]
+    told = read(report.render(replace(story, confirmed=None)))
+    assert "best validation score 0.400 given program, test" in told
+    told = read(report.render(replace(story, confirmed=None, baseline={})))
+    assert "given program, test" not in told
+
+
+def test_the_note_on_the_split_stands_with_the_data_only() -> None:
+    story = STORIES["bare"]
+    noted = replace(STORIES["proven"], notes=("by hash",), split_note="by hash")
+    assert read(report.render(noted)).count("by hash") == 1
+    assert "by hash" not in report.render(story)
+
+
 def test_markup_in_names_is_text() -> None:
     html = report.render(replace(STORIES["bare"], name="<b>x</b>", notes=("<i>n</i>",)))
     assert "<b>x" not in html

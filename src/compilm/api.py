@@ -192,7 +192,7 @@ def _job(
 ) -> Job:
     recipe(level)
     train, val, test, said = _splits(trainset, valset, testset, seed)
-    notes = [note for note in (split_note or said,) if note]
+    notes = []
     leaks = check_leaks({"train": train, "val": val, "test": test}, allow=allow_leaks)
     if leaks:
         notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")

@@ -55,7 +55,13 @@ def test_no_headroom_gives_the_score_where_it_is_known() -> None:
 
 def test_without_a_comparison_nothing_is_claimed() -> None:
     story = Story("r", finished=True, verdict="unproven", shipped="c0")
-    assert "No candidate beat the given program" in sentences.finding(story)
+    assert sentences.finding(story) == "Nothing but the given program was tried."
+    held = {"test": Interval(0.5, 0.4, 0.6, 46)}
+    tried = replace(story, candidates=PROVEN.candidates, baseline=held)
+    assert sentences.finding(tried) == (
+        "No candidate beat the given program during the search, which scores 0.500 [0.40, 0.60] "
+        "on 46 held-out examples."
+    )
     assert sentences.shipped(story) == "The artifact holds the given program, unchanged."
 
 

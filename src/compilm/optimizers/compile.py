@@ -299,7 +299,12 @@ class _Run:
             "gain": estimate_json(final.gain),
         }
         kept = self.job.journal.read(self.job.run, kinds=["note"])
-        notes = list(filter(None, [self.job.notice, *(record.body["text"] for record in kept)]))
+        notes = list(
+            filter(
+                None,
+                [self.job.notice, self.job.split_note, *(record.body["text"] for record in kept)],
+            )
+        )
         if self.ledger.lost:
             notes.append(
                 f"{self.ledger.lost} calls were in flight when a process died; they count "

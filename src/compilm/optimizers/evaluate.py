@@ -118,8 +118,9 @@ class Evaluator:
         self._cells[rollout.digest, rollout.split, rollout.example] = rollout
 
     def known(self, candidate: Candidate, split: str, index: int) -> Rollout | None:
-        """The rollout of a cell, if it was made."""
-        return self._cells.get(self._cell(candidate, split, index))
+        """The rollout of a cell that was looked at; what the journal holds beyond, is yet to come."""
+        cell = self._cell(candidate, split, index)
+        return self._cells[cell] if cell in self._looked else None
 
     def all_of(self, digest: str) -> list[Rollout]:
         """Every rollout of the candidate with this digest, in no order."""

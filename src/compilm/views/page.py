@@ -77,7 +77,7 @@ def _notes(story: Story) -> str:
     return "".join(
         f'<div class="cm-notice">{escape(note)}</div>'
         for note in story.notes
-        if note != story.notice
+        if note not in (story.notice, story.split_note)
     )
 
 
@@ -92,7 +92,10 @@ def _figures(story: Story) -> str:
             (sentences.signed(seen.gain.value), f"gain {edges}"),
         ]
     elif story.best_score is not None:
-        found = [(sentences.figure(story.best_score.value), "best validation score so far")]
+        found = [(sentences.figure(story.best_score.value), "best validation score")]
+        held = story.baseline.get("test")
+        if held is not None:
+            found.append((sentences.figure(held.value), "given program, test"))
     used = [
         (f"{spent.rollouts:,}", "rollouts"),
         (f"{spent.calls:,}", "calls to a model"),

@@ -190,7 +190,7 @@ def finding(story: Story) -> str:
         where = f" ({interval(score)} on {score.n:,} examples)" if score else ""
         return f"The given program already scores so high{where} that no gain could be shown."
     if seen is None or seen.gain is None or seen.baseline is None or seen.compiled is None:
-        return "No candidate beat the given program during the search, so nothing was held out."
+        return _none_better(story)
     where = f"on {seen.gain.n:,} {_SPLITS.get(seen.split, seen.split)}"
     edges = f"{_signed_edge(seen.gain.low)} to {_signed_edge(seen.gain.high)}"
     gain = f"{signed(seen.gain.value)} (95 % interval {edges})"
@@ -207,6 +207,14 @@ def finding(story: Story) -> str:
         f"The best candidate scores {after}, the given program {before}, {where}: {gain}. "
         "That may be chance."
     )
+
+
+def _none_better(story: Story) -> str:
+    tried = len(story.candidates) > 1
+    said = "No candidate beat the given program during the search"
+    score = story.baseline.get("test")
+    where = f", which scores {interval(score)} on {score.n:,} held-out examples" if score else ""
+    return f"{said if tried else 'Nothing but the given program was tried'}{where}."
 
 
 def _so_far(story: Story) -> str:

@@ -23,10 +23,13 @@ font:13px/1.6 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}}
 .cm .cm-wide{{overflow-x:auto}}
 .cm table{{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}}
 .cm th,.cm td{{padding:6px 10px 6px 0;text-align:left;vertical-align:top;
-border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent);overflow-wrap:anywhere}}
+border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent);overflow-wrap:break-word}}
+.cm .cm-wide table{{min-width:600px}}
+.cm td:first-child{{white-space:nowrap}}
 .cm th{{font-weight:600;font-size:12px;opacity:.7;white-space:nowrap}}
 .cm td.num,.cm th.num{{text-align:right;white-space:nowrap}}
 .cm td.num+td:not(.num),.cm th.num+th:not(.num){{padding-left:14px}}
+.cm td:first-child{{min-width:3em}}
 .cm .cm-ins td:first-child{{color:var(--cm-good);font-weight:700}}
 .cm .cm-del td:first-child{{color:var(--cm-bad);font-weight:700}}
 .cm .cm-del td{{opacity:.7}}

@@ -53,7 +53,7 @@ def summary_text(story: Story, *, color: bool = False) -> str:
     """The same for a terminal, without charts.
 
     >>> print(summary_text(Story("r1", finished=True, verdict="unproven", shipped="c0")))
-    No proven gain: No candidate beat the given program during the search, so nothing was held out.
+    No proven gain: Nothing but the given program was tried.
     The artifact holds the given program, unchanged.
     spent  0 rollouts, 0 calls, 0 tokens, $0.00, 0.0 s
     """
