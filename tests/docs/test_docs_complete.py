@@ -30,7 +30,10 @@ def read(page: Path) -> str:
 def test_every_public_name_is_told_and_shown(name: str) -> None:
     told = "\n".join(map(read, PAGES))
     snippets = "\n".join(
-        block.text for page in PAGES for block in blocks_of(read(page)) if block.language == "python"
+        block.text
+        for page in PAGES
+        for block in blocks_of(read(page))
+        if block.language == "python"
     )
     doc = inspect.getdoc(getattr(compilm, name)) or ""
     assert re.search(rf"\b{re.escape(name)}\b", told)

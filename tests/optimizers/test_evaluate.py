@@ -72,7 +72,7 @@ def test_a_cell_is_never_run_twice(plain: Bench) -> None:
     assert plain.meter.spent().rollouts == 3
 
 
-def test_a_rollout_from_the_journal_is_not_run_again_nor_known_before_it_is_looked_at(plain: Bench) -> None:
+def test_a_rollout_from_the_journal_is_known_once_it_is_looked_at(plain: Bench) -> None:
     found = only(plain)
     with bench() as other:
         other.evaluator.learn(Rollout.from_json(plain.records("rollout")[0]))

@@ -11,7 +11,9 @@ from dspy import lm15
 from compilm.artifact import Predictor
 from compilm.metrics.stats import Estimate
 from compilm.optimizers.budget import Budget
+from compilm.optimizers.calls import Answer
 from compilm.optimizers.candidate import Proposal
+from compilm.optimizers.evaluate import Rollout
 from compilm.optimizers.loop import Outcome, Search, estimate_json
 from compilm.optimizers.propose.base import Scene
 from compilm.optimizers.recipes import Recipe
@@ -166,3 +168,19 @@ def test_an_estimate_is_written_by_its_fields() -> None:
         "high": 0.6,
         "n": 9,
     }
+
+
+def test_a_search_that_finds_everything_in_the_journal_walks_the_same_way() -> None:
+    recipe = Recipe((FLAT, GOOD), (FLAT,), width=1, patience=0)
+    with bench() as first:
+        outcome = search(first, recipe).run()
+        decisions = first.records("decision")
+        with bench() as again:
+            for body in first.records("call"):
+                again.calls.answers.learn(body["key"], Answer.from_json(body))
+            for body in first.records("rollout"):
+                again.evaluator.learn(Rollout.from_json(body))
+            assert search(again, recipe).run() == outcome
+            assert again.records("decision") == decisions
+            assert again.records("call") == []
+    assert [d["phase"] for d in decisions].count("final") == 1

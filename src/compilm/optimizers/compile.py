@@ -65,8 +65,10 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     finally:
         run.evaluator.close()
         release()
-    cells = (run.evaluator.known(baseline, "test", index) for index in range(len(job.test)))
-    return tuple(cell for cell in cells if cell is not None), run.ledger.spent(), stop
+    every = run.evaluator.all_of(baseline.digest)
+    made = {rollout.example: rollout for rollout in every if rollout.split == "test"}
+    found = tuple(made[example] for example in job.test.ids if example in made)
+    return found, run.ledger.spent(), stop
 
 
 @dataclass(slots=True)

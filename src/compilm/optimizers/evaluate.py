@@ -118,7 +118,7 @@ class Evaluator:
         self._cells[rollout.digest, rollout.split, rollout.example] = rollout
 
     def known(self, candidate: Candidate, split: str, index: int) -> Rollout | None:
-        """The rollout of a cell that was looked at; what the journal holds beyond, is yet to come."""
+        """The rollout of a cell that was looked at; what else the journal holds is yet to come."""
         cell = self._cell(candidate, split, index)
         return self._cells[cell] if cell in self._looked else None
 
