@@ -235,14 +235,12 @@ def test_an_engine_asks_without_a_role_and_streams() -> None:
     assert [e.type for e in pair.sync.stream(request)] == [e.type for e in asyncio.run(events())]
 
 
-@pytest.mark.parametrize(("index", "options"), [(0, {}), (1, {"cache": False})])
-def test_dspys_cache_is_not_asked_for_a_second_sample(index: int, options: Any) -> None:
-    pair: Any = models.as_engine(scripted_lm(["yes"]))
-    token = SAMPLE.set(Sample(index=index))
-    try:
-        assert pair.sync._options() == options
-    finally:
-        SAMPLE.reset(token)
+def test_dspys_cache_is_never_asked_a_budget_counts_what_is_sent() -> None:
+    lm = scripted_lm(["yes"], cache=True)
+    engine = models.as_engine(lm).sync
+    request = lm15.Request(model=lm.model, messages=(lm15.Message.user("hi"),))
+    assert [engine.complete(request).text for _ in range(2)] == ["yes", "yes"]
+    assert lm.engine.calls == 2
 
 
 def test_one_attempt_is_made_whatever_the_lm_would_do() -> None:

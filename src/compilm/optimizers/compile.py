@@ -57,7 +57,11 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     Rollouts are in the examples' order; fewer than examples where the budget ended before.
     """
     release = job.journal.claim(job.run)
-    run = _Run(job)
+    try:
+        run = _Run(job)
+    except BaseException:
+        release()
+        raise
     baseline, stop = Candidate(0, job.predictors), ""
     try:
         with interruptible(run.guard.interrupt):

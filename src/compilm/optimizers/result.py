@@ -19,7 +19,7 @@ __all__ = ["CompileResult"]
 
 _SAID = {
     "proven": "better: the 95 % interval of the held-out gain lies above 0",
-    "likely": "probably better: held-out examples and selection together give 80 % or more",
+    "likely": "probably better: the held-out examples give a gain a chance of 90 % or more",
     "unproven": "not shown to be better: the given program is kept",
     "no-headroom": "nothing to gain: the given program is kept",
 }

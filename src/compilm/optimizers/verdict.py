@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 from ..metrics.stats import (
@@ -20,7 +21,7 @@ __all__ = ["Confirmation", "Verdict", "confirm"]
 
 Verdict = Literal["proven", "likely", "unproven", "no-headroom"]
 
-LIKELY = 0.8
+LIKELY = 0.9
 _FEWEST = 10  # pairs: 3 wins of 3 already put the interval above 0
 _PRIOR_SD = 0.25  # of a score's difference, where selection data say nothing
 
@@ -52,9 +53,9 @@ def confirm(
     """The verdict over paired held-out rollouts.
 
     `proven`: the 95 % interval of the gain lies above 0, over 10 pairs or more. `likely`: the
-    chance of a gain is at least 0.8 when the differences seen in selection (shrunk by their own
-    noise) are the prior and the held-out differences the evidence. `unproven`: else. An optimistic
-    selection can therefore never prove anything alone.
+    chance of a gain is at least 0.9 by the held-out differences alone, and also when the
+    differences seen in selection (pulled to 0 by half) are their prior. `unproven`: else. An
+    optimistic selection can therefore never carry a verdict alone.
     """
     ours = [rollout.score.value for rollout in compiled]
     theirs = [rollout.score.value for rollout in baseline]
@@ -62,10 +63,11 @@ def confirm(
     differences = [a - b for a, b in zip(ours, theirs, strict=True) if not math.isnan(a - b)]
     mean, variance = _moments(differences)
     _, _, p_better = posterior_gain(_shrunk(selection), (mean, variance))
+    p_alone = NormalDist().cdf(mean / math.sqrt(variance))
     verdict: Verdict = "unproven"
     if gain.low > 0 and gain.n >= _FEWEST:
         verdict = "proven"
-    elif p_better >= LIKELY and gain.value > 0:
+    elif p_better >= LIKELY and p_alone >= LIKELY:
         verdict = "likely"
     detectable = minimum_detectable(len(differences), sd=math.sqrt(variance * len(differences)))
     return Confirmation(

@@ -58,6 +58,10 @@ def _find_stuck(value: Any, shared: dict[int, Any], seen: set[int]) -> None:
     if id(value) in seen or id(value) in shared:
         return
     seen.add(id(value))
+    if isinstance(value, types.ModuleType):
+        shared[id(value)] = value
+    if isinstance(value, _OPAQUE):
+        return
     parts = _parts(value)
     for part in parts:
         _find_stuck(part, shared, seen)

@@ -149,18 +149,18 @@ def _price(response: lm15.Response, provider: str, model: str) -> float | None:
 
 
 class _LMEngine:
-    """One attempt at a request by somebody's `dspy.LM`, with that LM's own cache and connection."""
+    """One attempt at a request by somebody's `dspy.LM`, over that LM's own connection."""
 
     def __init__(self, lm: dspy.LM) -> None:
         self._lm = lm.copy(num_retries=0)
 
     def _options(self) -> dict[str, Any]:
         sample = SAMPLE.get() or Sample()
-        options: dict[str, Any] = {}
+        # DSPy's cache stays out: it cannot tell the samples of one call apart, and a budget
+        # counts what is sent. A compile keeps every answer in its journal instead.
+        options: dict[str, Any] = {"cache": False}
         if sample.rollout_id is not None:
             options["rollout_id"] = sample.rollout_id
-        if sample.index:  # DSPy's cache cannot tell the samples of one call apart
-            options["cache"] = False
         return options
 
     def _seeded(self, request: lm15.Request) -> lm15.Request:
