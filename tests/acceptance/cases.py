@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -118,7 +119,7 @@ def _stock_guessed(asked: Asked) -> Fields:
 def _year(asked: Asked) -> Fields:
     if "query" in asked.outputs:
         return {"query": asked.inputs["question"]}
-    passage = asked.inputs["context"].splitlines()[0].split("»")[0].removeprefix("[1] «")
+    passage = json.loads(asked.inputs["context"])[0]
     return {"year": 1900 + drawn(passage, "year", 100) + (not asked.able)}
 
 
@@ -130,9 +131,11 @@ def _profile(asked: Asked) -> Fields:
     }
 
 
+_TICKETS = {row.message: row for row in typed.examples()}
+
+
 def _ticket(asked: Asked) -> Fields:
-    by_message = {row.message: row for row in typed.examples()}
-    row = by_message[asked.inputs["message"]]
+    row = _TICKETS[asked.inputs["message"]]
     hours = row.hours if asked.able else row.hours + 1
     ticket = row.ticket.model_dump() if asked.able else {**row.ticket.model_dump(), "tags": []}
     urgent = str(row.urgent if asked.able else not row.urgent)
@@ -175,7 +178,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             pictures.seen_right,
             pictures.examples(),
             _shape,
-            sent=lambda inputs: {**inputs, "picture": inputs["picture"].url},
+            sent=lambda inputs: {**inputs, "picture": {"url": inputs["picture"].url}},
         ),
         "many_parts": Case(
             lambda _: many_parts.Report(), many_parts.report_score, many_parts.examples(), _report

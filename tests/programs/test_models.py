@@ -12,7 +12,7 @@ import dspy
 import pytest
 from dspy import lm15
 
-from compilm.engine import SAMPLE, Sample
+from compilm.engine import SAMPLE
 from compilm.programs import models
 from compilm.runtime.embedded import embedded_lm
 from compilm.testing.engines import ScriptedEngine, scripted_lm
