@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,8 +100,9 @@ def _judge() -> dspy.LM:
 
 
 @pytest.fixture(params=list(CASES))
-def done(request: pytest.FixtureRequest, judge: dspy.LM) -> Iterator[Compiled]:
-    yield compiled(request.param)
+def done(request: pytest.FixtureRequest, judge: dspy.LM) -> Compiled:
+    """Every case, compiled once; its metric may need the judge."""
+    return compiled(request.param)
 
 
 def test_it_gets_better_within_its_budget(done: Compiled) -> None:
@@ -173,8 +174,8 @@ def test_a_judge_in_a_global_is_counted_under_the_budget(judge: dspy.LM) -> None
     before = engine(judge).calls
     result = compilm.compile(
         judged.Titler(), case.metric, trainset=case.examples[TRAIN], valset=case.examples[VAL],
-        testset=case.examples[TEST], level=1, budget=compilm.Budget(calls=90), roles={"default": lm},
-        progress="none",
+        testset=case.examples[TEST], level=1, budget=compilm.Budget(calls=90),
+        roles={"default": lm}, progress="none",
     )  # fmt: skip
     judgements = engine(judge).calls - before
     assert judgements > 20
@@ -235,7 +236,10 @@ def test_a_picture_in_a_demonstration_is_a_picture_in_the_prompt(tmp_path: Path)
     done.loaded(tmp_path)(**done.held_out[0].inputs())
     request = engine(done.models["default"]).requests[-1]
     pictures = [
-        part.data for m in request.messages for part in m.parts if type(part).__name__ == "ImagePart"
+        part.data
+        for m in request.messages
+        for part in m.parts
+        if type(part).__name__ == "ImagePart"
     ]
     assert len(pictures) == len(set(pictures)) == 1 + demonstrations(request) > 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-_SOUNDS = "ba ce di fo gu ka le mi no pu ra se ti vo zu cha dre fli gro spu".split()
+_SOUNDS = [first + second for first in "bdfgklmnprstvz" for second in "aeiou"]
 
 
 def drawn(text: str, label: str, below: int) -> int:

@@ -22,7 +22,9 @@ class Triage(dspy.Module):
         super().__init__()
         self.settings = settings
         self.fallback = fallback or settings.labels[0]
-        signature = dspy.Signature("mail: str -> label: str", f"Label the mail. Be {settings.tone}.")
+        signature = dspy.Signature(
+            "mail: str -> label: str", f"Label the mail. Be {settings.tone}."
+        )
         self.label = dspy.Predict(
             signature.with_updated_fields("label", type_=Literal[settings.labels])
         )

@@ -1,4 +1,4 @@
-"""A program whose metric asks a model: the default one, or one that the module holds as a global."""
+"""A program whose metric asks a model: the default one, or one held as a global."""
 
 import dspy
 from dspy.teleprompt.gepa.gepa_utils import ScoreWithFeedback

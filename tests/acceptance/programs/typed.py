@@ -1,4 +1,4 @@
-"""Outputs of every type: a pydantic model in a model, a list of literals, a number, a truth value."""
+"""Outputs of every type: models in models, lists of literals, numbers and truth values."""
 
 from typing import Literal
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -19,7 +19,6 @@ __all__ = ["Demos", "Swap", "bootstrapped", "labeled", "spread"]
 
 _THINKING = frozenset({"reasoning", "rationale"})
 _GOOD = 1.0 - 1e-9
-_CLOSED_SET = 0.7  # outputs that repeat this much are a closed set of answers
 
 Demo = dict[str, Any]
 Source = Literal["labeled", "bootstrapped", "mixed"]
@@ -66,17 +65,16 @@ def _shareable(found: list[Demo]) -> list[Demo]:
 def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Random) -> list[Demo]:
     """`k` demos of the pool, in random order, as evenly over the answers as the pool allows.
 
-    Of demos with the same inputs the first stays.
-
-    Where the outputs hardly repeat there is nothing to spread over and the choice is uniform.
+    Of demos with the same inputs the first stays. Answers that stand only once are one group: a
+    step that copies a number or says `none` is shown both as often, not one `none` among many.
     """
     pool = list({_shown(demo, predictor): demo for demo in reversed(pool)}.values())[::-1]
-    groups: dict[str, list[Demo]] = defaultdict(list)
     first = next((f.name for f in predictor.outputs if f.name not in _THINKING), "")
-    for demo in pool:
-        groups[canonical.dumps(demo.get(first))].append(demo)
-    if len(groups) > _CLOSED_SET * len(pool):
-        return rng.sample(list(pool), min(k, len(pool)))
+    answers = [canonical.dumps(demo.get(first)) for demo in pool]
+    repeats = Counter(answers)
+    groups: dict[str, list[Demo]] = defaultdict(list)
+    for demo, answer in zip(pool, answers, strict=True):
+        groups[answer if repeats[answer] > 1 else ""].append(demo)
     queues = [rng.sample(group, len(group)) for _, group in sorted(groups.items())]
     rng.shuffle(queues)
     chosen: list[Demo] = []
