@@ -71,6 +71,12 @@ def compile(
 
     Raises `UsageError` and its kin for what the caller can mend. A budget that ends, an interrupt
     and a provider's refusal do not raise: `result.stop` says so.
+
+    >>> rows = [dspy.Example(n=str(n), odd=str(n % 2)).with_inputs("n") for n in range(30)]
+    >>> parity = dspy.Predict("n -> odd")
+    >>> result = compile(parity, "exact(odd)", trainset=rows, level=0, progress="none")
+    >>> result.verdict, result.candidate, result.notes[0]
+    ('unproven', 'c0', 'embedded, not a language model')
     """
     if optimizer is not None:
         raise UsageError(
@@ -104,7 +110,12 @@ def plan(
     name: str | None = None,
     allow_leaks: bool = False,
 ) -> Plan:
-    """What a compile with the same arguments would take, before anything is spent."""
+    """What a compile with the same arguments would take, before anything is spent.
+
+    >>> rows = [dspy.Example(n=str(n), odd=str(n % 2)).with_inputs("n") for n in range(30)]
+    >>> plan(dspy.Predict("n -> odd"), "exact(odd)", trainset=rows, level=0).usd
+    Range(low=0.0, high=0.0)
+    """
     job = _job(
         program, metric, trainset, valset, testset, level, budget, roles, seed,
         concurrency, None, freeze, name, "", allow_leaks, "", SYSTEM_CLOCK,
@@ -141,7 +152,15 @@ def evaluate(
     journal: Journal | str | Path | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Evaluation:
-    """The score of `program` on `data`, and against another program on the same examples."""
+    """The score of `program` on `data`, and against another program on the same examples.
+
+    Raises `BudgetExceeded` where the budget ends before the first score, and `DataError` where no
+    example could be scored.
+
+    >>> rows = [dspy.Example(n="7", odd="1").with_inputs("n")]
+    >>> evaluate(dspy.Predict("n -> odd"), "contains(odd)", rows).score.n
+    1
+    """
     examples = as_dataset(data)
     kept = _journal(journal)
 

@@ -11,6 +11,7 @@ import json
 import logging
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,6 +137,7 @@ class SqliteJournal(_Watched):
         self.path = Path(path)
         self._lock = threading.Lock()  # protects the connection
         self._db = self._open()
+        self._release = weakref.finalize(self, self._db.close)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -223,7 +225,7 @@ class SqliteJournal(_Watched):
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._release()
 
 
 def open_journal(path: str | Path | None) -> Journal:

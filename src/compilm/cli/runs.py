@@ -19,7 +19,15 @@ EXAMPLES = """examples:
   compilm runs 3f2a            the run whose id starts so
   compilm runs --journal run.db --json"""
 
-_KINDS = ("run.started", "session.opened", "candidate", "decision", "note", "run.finished")
+_KINDS = (
+    "run.started",
+    "session.opened",
+    "candidate",
+    "decision",
+    "measured",
+    "note",
+    "run.finished",
+)
 
 
 class Run:
@@ -32,6 +40,7 @@ class Run:
         self.last = started.at
         self.notes: list[str] = []
         self.decision: dict[str, Any] | None = None
+        self.measured = False
 
     def take(self, record: Record) -> None:
         """One more record of this run."""
@@ -42,8 +51,9 @@ class Run:
             self.candidates += 1
         elif record.kind == "note":
             self.notes.append(str(record.body.get("text", "")))
-        elif record.kind == "decision":
+        elif record.kind in ("decision", "measured"):
             self.decision = record.body
+            self.measured = record.kind == "measured"
         elif record.kind == "run.finished":
             self.finished = record.body
 
@@ -130,9 +140,10 @@ def find_run(runs: list[Run], start: str) -> Run:
 def _line(one: Run) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
     how = one.started.get("optimizer") or f"-O{one.started.get('level')}"
+    how = "eval" if one.started.get("name") == "eval" else how
     gain = (one.finished or {}).get("gain")
     won = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]" if gain else ""
-    verdict = (one.finished or {}).get("verdict") or "unfinished"
+    verdict = (one.finished or {}).get("verdict") or ("measured" if one.measured else "unfinished")
     calls = f"{one.spent.get('calls', 0):,} calls"
     return f"{one.id:26} {when}  {how:5} {verdict:12} {calls:>13}  {won}".rstrip()
 

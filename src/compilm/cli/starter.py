@@ -135,8 +135,8 @@ def _line(key: str, value: object, example: object) -> str:
 
 
 _TEMPLATE = """\
-# Every key is also a flag of the verbs (--seed), an environment variable (COMPILM_COMPILE_SEED)
-# and an argument of --set (compile.seed=1). `compilm show config` tells where each value is from.
+# Every key is also an environment variable (COMPILM_COMPILE_SEED) and an argument of --set
+# (compile.seed=1), many a flag (--seed). `compilm show config` tells where each value is from.
 
 {program} # a class, an instance or a factory: "module:attr" or "file.py:attr"
 {metric} # or "module:function", "file.py:function"

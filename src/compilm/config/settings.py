@@ -24,7 +24,7 @@ _ABOUT = ("file", "folder", "cwd", "target", "targets", "origins")
 
 @dataclass(frozen=True, slots=True)
 class RoleSettings:
-    """How one role is answered: models in order of fallback, and how to ask them.
+    """How one role is answered: its model, and how to ask it. More than one is refused today.
 
     `key_env` names the environment variable that holds the key; the key itself is never kept.
     """

@@ -72,7 +72,9 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     every = run.evaluator.all_of(baseline.digest)
     made = {rollout.example: rollout for rollout in every if rollout.split == "test"}
     found = tuple(made[example] for example in job.test.ids if example in made)
-    return found, run.ledger.spent(), stop
+    spent = run.ledger.spent()
+    run.writer.append("measured", {"examples": len(found), "spent": spent.to_json(), "stop": stop})
+    return found, spent, stop
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ candidate       texts and demonstrations for every predictor, with its parent an
 rollout         one candidate on one example, with its score and its trace
 decision        a candidate was measured, kept, dropped, won or lost
 confirmed       the held-out comparison and its verdict
+measured        an evaluation: nothing was searched, nothing is shipped
 note            something a person should read
 run.finished    the result with the artifact
 """
