@@ -38,6 +38,31 @@ __all__ = ["KillingServer", "Shot", "Story", "asked_until_done", "journaled"]
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE_S = 300.0
 _KEY = "CHAOS_KEY"
+# Two calls a rollout: at a kill, answers are kept whose rollout is not.
+_PROGRAM = '''"""Which team of a bicycle shop a customer's message goes to, in two steps."""
+
+from typing import Literal
+
+import dspy
+
+
+class Route(dspy.Signature):
+    """Choose the team that should answer the message."""
+
+    message: str = dspy.InputField()
+    gist: str = dspy.InputField()
+    team: Literal["orders", "workshop", "returns", "billing"] = dspy.OutputField()
+
+
+class Desk(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.shorten = dspy.Predict("message -> gist")
+        self.route = dspy.Predict(Route)
+
+    def forward(self, message: str) -> dspy.Prediction:
+        return self.route(message=message, gist=self.shorten(message=message).gist)
+'''
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +313,11 @@ def _shot(rng: random.Random, to_come: int) -> Shot:
 
 
 def _project(folder: Path, url: str) -> None:
-    """The starter of `compilm init`, with a model behind the wire."""
+    """The starter of `compilm init` in two steps, with its model behind the wire."""
     subprocess.run(
         [sys.executable, "-m", "compilm", "init"], check=True, capture_output=True, cwd=folder
     )
+    (folder / "program.py").write_text(_PROGRAM, encoding="utf-8")
     config = folder / "compilm.toml"
     model = f'\n[lm.default]\nmodel = "openai/desk"\nbase_url = "{url}"\nkey_env = "{_KEY}"\n'
     config.write_text(config.read_text(encoding="utf-8") + model, encoding="utf-8")

@@ -38,7 +38,13 @@ SMALL: dict[str, Any] = {
 
 def compiled(*, lm: dspy.LM | None = None, **changes: Any) -> compilm.CompileResult:
     """A compile of the small world, with some arguments changed."""
-    given = {"trainset": TRAIN, "valset": VAL, "testset": TEST, "level": 1, "progress": "none"}
+    given: dict[str, Any] = {
+        "trainset": TRAIN,
+        "valset": VAL,
+        "testset": TEST,
+        "level": 1,
+        "progress": "none",
+    }
     given |= {"budget": Budget(rollouts=700), "roles": {"default": lm or worlds.world_lm()}}
     given |= {"metric": exact("label"), "concurrency": 4, **changes}
     return compilm.compile(given.pop("program", worlds.Sorter()), given.pop("metric"), **given)

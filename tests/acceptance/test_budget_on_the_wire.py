@@ -38,7 +38,7 @@ def over(server: WireServer, budget: str, *, level: int = 1) -> compilm.CompileR
         lm.close()
 
 
-@pytest.mark.parametrize(("calls", "level"), [(1, 1), (7, 2), (45, 1), (170, 1), (200, 2)])
+@pytest.mark.parametrize(("calls", "level"), [(1, 1), (7, 2), (45, 1), (90, 2), (340, 1)])
 @pytest.mark.parametrize("fail", [None, failing], ids=["calm", "failing"])
 def test_requests_never_exceed_the_budget_of_calls(
     calls: int, level: int, fail: Callable[[int], int | None] | None
@@ -61,7 +61,7 @@ def test_failures_that_pass_change_nothing_in_the_artifact() -> None:
     with WireServer(EmbeddedEngine()) as calm, WireServer(EmbeddedEngine(), fail=failing) as worse:
         results = [over(server, WHOLE) for server in (calm, worse)]
     assert len({result.artifact.digest for result in results}) == 1
-    assert results[0].verdict == "proven"
+    assert results[0].candidate != "c0"
 
 
 def command(server: WireServer, journal: Path, budget: str) -> list[str]:
@@ -118,11 +118,11 @@ def test_calls_lost_in_a_kill_count_against_the_budget(tmp_path: Path) -> None:
     shots = [Shot(30, "asked"), Shot(25, "answered"), None]
     with KillingServer(EmbeddedEngine(), latency=0.01) as server:
         story = asked_until_done(
-            command(server, journal, "170calls"), server, journal, shots=lambda _: shots.pop(0)
+            command(server, journal, "85calls"), server, journal, shots=lambda _: shots.pop(0)
         )
         assert story.kills == 2
         assert 0 < story.lost <= lost_calls(journal)
-        assert server.total <= 170
+        assert server.total <= 85
 
 
 def test_the_check_itself_sees_what_must_not_be() -> None:

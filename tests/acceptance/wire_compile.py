@@ -25,18 +25,21 @@ class Route(dspy.Signature):
     """Choose the team for the message."""
 
     message: str = dspy.InputField()
+    gist: str = dspy.InputField()
     team: Literal["orders", "returns", "repairs"] = dspy.OutputField()
 
 
 class Desk(dspy.Module):
-    """Routes messages."""
+    """Routes messages by their gist: a kill between the two calls must not lose the first."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.shorten = dspy.Predict("message -> gist")
         self.route = dspy.Predict(Route)
 
     def forward(self, message: str) -> dspy.Prediction:
-        return self.route(message=message)
+        gist = self.shorten(message=message).gist
+        return self.route(message=message, gist=gist)
 
 
 def examples(count: int = 60) -> list[dspy.Example]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
 pytestmark = [
@@ -30,7 +30,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MOST_BYTES = 100_000
 
 
-class Watched(nbclient.NotebookClient):  # type: ignore[misc] # nbclient is optional here
+class Watched(NotebookClient):
     """Runs a notebook and counts how often each cell changed an output that stood already."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -78,7 +78,7 @@ def executed(
     root = tmp_path_factory.mktemp("checkout")
     for folder in ("notebooks", "examples"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns(".*", "build"))
-    notebook = nbformat.read(root / "notebooks" / request.param.name, as_version=4)
+    notebook = read(root / "notebooks" / request.param.name)
     place = {"metadata": {"path": str(root / "notebooks")}}
     client = Watched(notebook, timeout=240, kernel_name="python3", resources=place)
     client.execute()
@@ -142,7 +142,7 @@ def test_the_library_is_the_one_that_is_tested(executed: Executed) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_valid_and_without_outputs(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    notebook = read(path)
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     ids = [cell.id for cell in notebook.cells]
@@ -156,17 +156,21 @@ def test_a_notebook_is_kept_valid_and_without_outputs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_step_of_a_notebook_is_explained(path: Path) -> None:
-    kinds = [cell.cell_type for cell in nbformat.read(path, as_version=4).cells]
+    kinds = [cell.cell_type for cell in read(path).cells]
     assert kinds[0] == kinds[-1] == "markdown"
     assert kinds.count("markdown") * 3 > len(kinds)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_links_of_a_notebook_lead_somewhere(path: Path) -> None:
-    said = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    said = "\n".join(cell.source for cell in read(path).cells)
     links = re.findall(r"\]\((?!https?:)([^)#]+)", said)
     assert links
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
 
 
 def code(cells: list[Any]) -> list[Any]:

@@ -54,7 +54,7 @@ def what_may_be_given(
 def what_may_not(program: dspy.Module, data: compilm.DataSet) -> None:
     """Each ignored error is one: mypy warns of an ignore that is not needed."""
     compilm.compile(program, right)  # type: ignore[call-arg]
-    compilm.compile(program, right, data)  # type: ignore[call-arg, misc]
+    compilm.compile(program, right, data)  # type: ignore[call-arg]
     compilm.compile(program, right, trainset=data, level="2")  # type: ignore[arg-type]
     compilm.compile(program, right, trainset=data, progress="loud")  # type: ignore[arg-type]
     compilm.compile(program, right, trainset=data, budget=1000)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def serving(program: dspy.Module, lm: dspy.LM) -> None:
     assert_type(runtime.artifact.digest, str)
     assert_type(runtime.inputs, tuple[str, ...])
     runtime(message="hello")
-    runtime("hello")  # type: ignore[misc]
+    runtime("hello")  # type: ignore[call-arg]
 
 
 async def serving_in_a_loop(runtime: compilm.Runtime) -> None:

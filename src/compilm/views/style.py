@@ -39,6 +39,7 @@ border-bottom:1px solid color-mix(in srgb,currentColor 12%,transparent);overflow
 font-weight:600;border:1px solid currentColor;white-space:nowrap}}
 .cm .proven{{color:var(--cm-good)}}.cm .likely{{color:var(--cm-best)}}
 .cm .unproven,.cm .no-headroom,.cm .unfinished{{color:var(--cm-warn)}}
+.cm details{{margin:14px 0}}
 .cm summary{{cursor:pointer;font-weight:600}}
 .cm .cm-notice{{border-left:3px solid var(--cm-warn);padding:6px 12px;margin:12px 0;
 background:color-mix(in srgb,var(--cm-warn) 10%,transparent);border-radius:0 6px 6px 0}}
@@ -72,7 +73,6 @@ padding:12px 14px}
 .figure{margin:18px 0 0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:12px 0;font-size:14px}
 dt{opacity:.65}dd{margin:0;overflow-wrap:anywhere}
-details{margin:14px 0}
 footer{margin-top:48px;font-size:12px;opacity:.6}
 @media (prefers-color-scheme:dark){body{background:#14171d;color:#e4e7ec}}
 @media (max-width:560px){main{padding:24px 16px 48px}h1{font-size:25px}
