@@ -121,6 +121,9 @@ class TestData:
             compiled(trainset=trainset, valset=None, testset=None)
 
 
+_UNTOLD = pytest.mark.xfail(reason="taken as it is, and fails late or not at all")
+
+
 class TestArguments:
     """Each wrong argument is told before anything is spent."""
 
@@ -134,7 +137,14 @@ class TestArguments:
             ({"metric": lambda: 1.0}, MetricError, "lambda"),
             ({"roles": {"default": "openai/m"}}, UsageError, "role 'default'.*'openai/m'"),
             ({"roles": {"proposer": 7}}, UsageError, "role 'proposer' is bound to 7"),
+            ({"roles": {"default": None}}, UsageError, "role 'default' is bound to None"),
+            ({"program": lambda text: text}, ProgramError, "no predictor that could be compiled"),
             ({"freeze": ["sord"]}, ProgramError, r"freeze names 'sord'.*\['sort'\]"),
+            pytest.param({"budget": 100}, UsageError, "budget", marks=_UNTOLD),
+            pytest.param({"concurrency": 0}, UsageError, "concurrency", marks=_UNTOLD),
+            pytest.param({"seed": "x"}, UsageError, "seed", marks=_UNTOLD),
+            pytest.param({"level": True}, UsageError, "level", marks=_UNTOLD),
+            pytest.param({"progress": "loud"}, UsageError, "progress", marks=_UNTOLD),
         ],
     )
     def test_a_wrong_argument_is_named(
