@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"\S+")
 _OPENING: Final = "\"'`([{<*\u201c\u2018\u00ab"
 _CLOSING: Final = "\"'`)]}>*.,;:!?\u201d\u2019\u00bb"
 _BREAKS: Final = frozenset(".;:!?,")
+_VARIED: Final = 0.7  # copies of which at least so many differ are no labels
 _LONGEST: Final = 6  # words in a span
 _COUNTED: Final = 300  # wrong spans that are looked at in one example
 _UNSEEN: Final = 4  # words in a span of a known kind, where no example shows its length
@@ -110,6 +111,20 @@ def stands_in(value: str, text: str) -> bool:
     if not wanted or wanted not in lowered:
         return False
     return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", lowered) is not None
+
+
+def copied_or_absent(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether values are copied from their texts, but for one value that says there is none.
+
+    `pairs` are (text, value). Copies have to vary, or they are labels that happen to be named.
+
+    >>> copied_or_absent([("pay C45", "C45"), ("where is C71", "C71"), ("hello", "none")])
+    True
+    """
+    inside = [stands_in(value, text) for text, value in pairs]
+    copies = [value for (_, value), is_in in zip(pairs, inside, strict=True) if is_in]
+    absent = {value for (_, value), is_in in zip(pairs, inside, strict=True) if not is_in}
+    return len(absent) == 1 and len(set(copies)) > _VARIED * len(copies) > 0
 
 
 def spans(inputs: Mapping[str, str], longest: int = _LONGEST) -> Iterator[Span]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from .extract import stands_in
+from .extract import copied_or_absent, stands_in
 from .features import FUNCTION_WORDS, stem, words
 from .samples import Sample
 
@@ -59,7 +59,7 @@ def mine(samples: Sequence[Sample], *, limit: int, known: Known | None = None) -
             group = name if len(classes) > 1 else ""
             for label, cues in _class_cues(pairs, group, limit, known):
                 found[group, label] = cues
-        elif _is_inside(pairs):
+        elif _is_inside(pairs) or copied_or_absent(pairs):
             found["", name] = list(dict.fromkeys(_span_cues(pairs)))[:limit]
     return found
 
@@ -113,6 +113,8 @@ def _is_class(pairs: Sequence[tuple[str, str]]) -> bool:
     values = [value for _, value in pairs]
     distinct = len(set(values))
     if not values or max(map(len, values)) >= _SHORT or "`" in "".join(values):
+        return False
+    if copied_or_absent(pairs):
         return False
     if len(values) >= _FEW and distinct <= 0.3 * len(values):
         return True

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from ... import randomness
 from .classify import Evidence, LabelModel
-from .extract import SpanModel, SpanTask, kind_of, spans, stands_in
+from .extract import SpanModel, SpanTask, copied_or_absent, kind_of, spans, stands_in
 from .features import words
 from .memo import Memo
 from .options import Options
@@ -231,13 +231,9 @@ def read_number(text: str) -> float | None:
 
 def _copied(rows: Sequence[tuple[Mapping[str, str], str]]) -> bool:
     """Whether the values are copied from the inputs, but for one word that says there is none."""
-    found = [any(stands_in(value, text) for text in inputs.values()) for inputs, value in rows]
-    copies = [value for (_, value), inside in zip(rows, found, strict=True) if inside]
-    absent = {value for (_, value), inside in zip(rows, found, strict=True) if not inside}
-    if not copies:
-        return False
-    varied = len(set(copies)) > _REPEATS * len(copies)
-    return 2 * len(copies) >= len(rows) or (len(absent) == 1 and varied)
+    pairs = [("\n".join(inputs.values()), value) for inputs, value in rows]
+    inside = sum(stands_in(value, text) for text, value in pairs)
+    return 2 * inside >= len(rows) > 0 or copied_or_absent(pairs)
 
 
 def _as_read(
