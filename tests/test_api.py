@@ -121,9 +121,6 @@ class TestData:
             compiled(trainset=trainset, valset=None, testset=None)
 
 
-_UNTOLD = pytest.mark.xfail(reason="taken as it is, and fails late or not at all")
-
-
 class TestArguments:
     """Each wrong argument is told before anything is spent."""
 
@@ -140,11 +137,11 @@ class TestArguments:
             ({"roles": {"default": None}}, UsageError, "role 'default' is bound to None"),
             ({"program": lambda text: text}, ProgramError, "no predictor that could be compiled"),
             ({"freeze": ["sord"]}, ProgramError, r"freeze names 'sord'.*\['sort'\]"),
-            pytest.param({"budget": 100}, UsageError, "budget", marks=_UNTOLD),
-            pytest.param({"concurrency": 0}, UsageError, "concurrency", marks=_UNTOLD),
-            pytest.param({"seed": "x"}, UsageError, "seed", marks=_UNTOLD),
-            pytest.param({"level": True}, UsageError, "level", marks=_UNTOLD),
-            pytest.param({"progress": "loud"}, UsageError, "progress", marks=_UNTOLD),
+            ({"budget": 100}, UsageError, "budget"),
+            ({"concurrency": 0}, UsageError, "concurrency"),
+            ({"seed": "x"}, UsageError, "seed"),
+            ({"level": True}, UsageError, "level"),
+            ({"progress": "loud"}, UsageError, "progress"),
         ],
     )
     def test_a_wrong_argument_is_named(
@@ -365,9 +362,6 @@ class TestPlan:
         assert NOTICE in str(plan)
 
 
-_NO_ROLLOUTS = "evaluate does not heed a budget of rollouts"
-
-
 class TestEvaluate:
     """The score of a program, alone and against another, example by example."""
 
@@ -409,7 +403,7 @@ class TestEvaluate:
         [
             Budget(calls=0),
             Budget(seconds=0),
-            pytest.param(Budget(rollouts=0), marks=pytest.mark.xfail(reason=_NO_ROLLOUTS)),
+            Budget(rollouts=0),
         ],
     )
     def test_a_budget_for_nothing_is_exceeded(self, budget: Budget) -> None:
@@ -423,7 +417,6 @@ class TestEvaluate:
         assert found.score.n == found.spent.calls == 25
         assert found.stop == "budget: 25 calls"
 
-    @pytest.mark.xfail(reason="evaluate gives each of the two programs the whole budget")
     def test_the_budget_holds_for_both_programs_together(self) -> None:
         lm = worlds.world_lm()
         better = worlds.Sorter()

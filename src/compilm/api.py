@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import dspy
 
@@ -78,6 +78,8 @@ def compile(
     >>> result.verdict, result.candidate, result.notes[0]
     ('unproven', 'c0', 'embedded, not a language model')
     """
+    if progress not in get_args(Progress):
+        raise UsageError(f"progress={progress!r}: give one of {', '.join(get_args(Progress))}")
     if optimizer is not None:
         raise UsageError(
             f"optimizer={optimizer!r}: other optimizers are not driven yet; use level=0, 1 or 2"
@@ -162,17 +164,17 @@ def evaluate(
     1
     """
     examples = as_dataset(data)
-    kept = _journal(journal)
+    kept, whole = _journal(journal), budget or Budget()
 
-    def measured(one: dspy.Module) -> tuple[tuple[Rollout, ...], Spent, str]:
+    def measured(one: dspy.Module, limit: Budget) -> tuple[tuple[Rollout, ...], Spent, str]:
         job = Job(
-            one, as_metric(metric), examples, examples, examples, 0, budget or Budget(),
+            one, as_metric(metric), examples, examples, examples, 0, limit,
             _roles(roles), seed, kept, "eval", concurrency=concurrency,
             retry=retry_layer(clock), clock=clock,
         )  # fmt: skip
         return measure(job)
 
-    rollouts, spent, stop = measured(program)
+    rollouts, spent, stop = measured(program, whole)
     scores = [rollout.score.value for rollout in rollouts]
     scored = [score for score in scores if score == score]
     if not scored and stop:
@@ -181,7 +183,7 @@ def evaluate(
         raise DataError(f"none of the {len(examples)} examples got a score; see the journal")
     gain = None
     if against is not None:
-        theirs, more, stopped = measured(against)
+        theirs, more, stopped = measured(against, whole.less(spent))
         spent, stop = _sum(spent, more), stop or stopped
         count = min(len(theirs), len(scores))
         others = [rollout.score.value for rollout in theirs[:count]]

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     out = Out(json="--json" in argv, quiet="--quiet" in argv or "-q" in argv)
     try:
         return _verb(argv[0], argv[1:], out)
-    except BaseException as error:
+    except BaseException as error:  # border: everything becomes one message and an exit code
         return _report(error, out, debug="--debug" in argv)
 
 

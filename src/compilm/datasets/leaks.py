@@ -132,7 +132,8 @@ def _leak_message(leaks: Sequence[Duplicate]) -> str:
     return (
         f"inputs of {_HELD_OUT} also stand elsewhere ({counts}), so its score would be too good: "
         f"{shown}{more}. "
-        "Remove them on one side, split anew, or pass allow=True if the set is published so"
+        "Remove them on one side, split anew, or, if the set is published so, allow them: "
+        "allow=True here, allow_leaks=True in a compile"
     )
 
 

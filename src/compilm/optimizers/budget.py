@@ -55,6 +55,16 @@ class Budget:
         found: dict[str, Any] = {**parse_budget(text)}
         return cls(**found)
 
+    def less(self, spent: Spent) -> Budget:
+        """What is left of this budget after `spent`.
+
+        >>> Budget(calls=10).less(Spent(calls=4, rollouts=2))
+        Budget(rollouts=None, calls=6, tokens=None, usd=None, seconds=None)
+        """
+        used = {name: getattr(spent, name) or 0 for name in asdict(self)}
+        left = {n: None if c is None else max(0, c - used[n]) for n, c in asdict(self).items()}
+        return Budget(**left)
+
     def to_json(self) -> dict[str, Any]:
         """The ceilings by name, `None` where there is none."""
         return asdict(self)

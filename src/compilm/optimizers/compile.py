@@ -65,7 +65,7 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     baseline, stop = Candidate(0, job.predictors), ""
     try:
         with interruptible(run.guard.interrupt):
-            _, stop = run.run_blocks([baseline], range(len(job.test)), "")
+            _, stop = run.run_blocks([baseline], range(len(job.test))[: job.budget.rollouts], "")
     finally:
         run.evaluator.close()
         release()
@@ -73,6 +73,8 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     made = {rollout.example: rollout for rollout in every if rollout.split == "test"}
     found = tuple(made[example] for example in job.test.ids if example in made)
     spent = run.ledger.spent()
+    if len(found) < len(job.test):
+        stop = stop or f"budget: {job.budget.rollouts} rollouts"
     run.writer.append("measured", {"examples": len(found), "spent": spent.to_json(), "stop": stop})
     return found, spent, stop
 

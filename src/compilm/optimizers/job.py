@@ -14,6 +14,7 @@ from ..artifact import Predictor
 from ..clock import SYSTEM_CLOCK, Clock
 from ..datasets import DataSet
 from ..engine import Layer
+from ..errors import UsageError
 from ..journal import Journal
 from ..metrics import Metric
 from ..programs import models
@@ -50,6 +51,14 @@ class Job:
     clock: Clock = SYSTEM_CLOCK
     notes: tuple[str, ...] = ()
     split_note: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.level, "level", int, "0, 1 or 2")
+        _check(self.seed, "seed", int, "a whole number")
+        _check(self.concurrency, "concurrency", int, "a whole number of 1 or more")
+        _check(self.budget, "budget", Budget, "a compilm.Budget, such as Budget(calls=500)")
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency={self.concurrency!r}: give 1 or more")
 
     @property
     def predictors(self) -> tuple[Predictor, ...]:
@@ -114,6 +123,11 @@ class Job:
             "versions": versions(),
             "split_note": self.split_note,
         }
+
+
+def _check(value: object, name: str, kind: type, told: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UsageError(f"{name}={value!r}: give {told}")
 
 
 def described(data: DataSet) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def recipe(level: int) -> Recipe:
     >>> recipe(0).opening
     ()
     """
-    if level not in LEVELS:
+    if isinstance(level, bool) or level not in LEVELS:
         known = ", ".join(f"{number}" for number in LEVELS)
         raise UsageError(
             f"level {level!r} is not there: this version has the levels {known}. Level 3 "

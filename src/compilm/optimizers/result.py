@@ -39,7 +39,7 @@ class CompileResult:
     gain: Estimate
     baseline: Mapping[str, Estimate | None]
     compiled: Mapping[str, Estimate | None]
-    program: dspy.Module = field(repr=False)
+    program: dspy.Module = field(repr=False, compare=False)
     spent: Spent
     artifact: Artifact
     run: str
