@@ -184,7 +184,6 @@ class Evaluator:
         data = self._splits[split]
         scope, trace = Scope(), []  # type: ignore[var-annotated]  # dspy appends its own tuples
         SCOPE.set(scope)
-        self._guard.count_rollout()
         began = self._clock.now()
         with dspy.context(
             lm=self._lm,
@@ -209,6 +208,7 @@ class Evaluator:
             error,
             round(self._clock.now() - began, 6),
         )
+        self._guard.count_rollout()
         self._writer.append("rollout", rollout.to_json())
         self._cells[rollout.digest, split, rollout.example] = rollout
         return rollout

@@ -32,7 +32,8 @@ class CompileResult:
     verdict: `proven`, `likely`, `unproven` or `no-headroom`. gain: the paired difference on
     held-out examples with its 95 % interval. baseline, compiled: scores by split, `None` where a
     split was not measured. program: the compiled `dspy.Module`, the given one where the verdict
-    says so. spent: everything that was sent, lost and failed calls included. stop: why it ended.
+    says so. spent: everything that was sent, failed calls included; calls lost
+    with a killed process are told in `notes`. stop: why it ended.
     """
 
     verdict: str
