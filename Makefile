@@ -56,7 +56,7 @@ chaos: $(STAMP)
 
 lock:
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --no-emit-index-url --output-file requirements.lock
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-strip-extras --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) build .compilm .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
