@@ -18,11 +18,11 @@ from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
 from .optimizers.budget import Budget, Spent
 from .optimizers.compile import compile_job, measure
-from .optimizers.evaluate import Rollout
 from .optimizers.job import Job
 from .optimizers.plan import Plan, plan_job
 from .optimizers.recipes import recipe
 from .optimizers.result import CompileResult
+from .optimizers.rollout import Rollout
 from .progress import watch
 from .report import render as render_page
 from .tracking import track as track_run

@@ -15,6 +15,7 @@ from compilm.optimizers.budget import Budget, Ledger
 from compilm.optimizers.calls import Answers, Metered, Recorded
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.evaluate import Evaluator
+from compilm.optimizers.executor import LocalExecutor
 from compilm.optimizers.guard import Guard
 from compilm.optimizers.job import Job
 from compilm.optimizers.meter import Meter
@@ -66,19 +67,18 @@ def bench(**settings: Any) -> Iterator[Bench]:
     job = worlds.job(**settings)
     calls = Calls(job.budget)
     meter, guard = Meter(job.budget, calls.answers, calls.ledger), Guard(calls.ledger)
-    evaluator = Evaluator(
+    executor = LocalExecutor(
         job.program,
         job.metric,
         job.splits,
         lm=calls.role(job.roles["default"]),
         exchange=calls.role,
         writer=calls.writer,
-        meter=meter,
         guard=guard,
         clock=job.clock,
         concurrency=job.concurrency,
     )
     try:
-        yield Bench(job, calls, meter, guard, evaluator)
+        yield Bench(job, calls, meter, guard, Evaluator(job.splits, executor, meter))
     finally:
-        evaluator.close()
+        executor.close()

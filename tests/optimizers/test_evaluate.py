@@ -16,7 +16,7 @@ from compilm.errors import MetricError, ProgramError, RunStopped
 from compilm.metrics import Metric, Score
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.candidate import Candidate
-from compilm.optimizers.evaluate import Evaluator, Rollout, Step
+from compilm.optimizers.rollout import Rollout, Step
 
 from . import worlds
 from .bench import Bench, bench
@@ -104,7 +104,7 @@ def test_many_candidates_are_run_and_the_oldest_programs_let_go(plain: Bench) ->
     crowd = [Candidate(n, (replace(states[0], instructions=f"Sort {n}."),)) for n in range(1, 70)]
     found = plain.evaluator.run([(who, 0) for who in crowd], "val")
     assert [r.candidate for r in found] == [who.id for who in crowd]
-    assert len(plain.evaluator._programs) == 64
+    assert len(plain.evaluator.executor._programs) == 64
     assert only(plain).candidate == "c0"
 
 
@@ -224,8 +224,30 @@ def test_the_clock_tells_how_long_it_took() -> None:
         assert only(made).seconds == 2.5
 
 
-def test_a_closed_evaluator_takes_no_more_work(plain: Bench) -> None:
-    evaluator: Evaluator = plain.evaluator
-    evaluator.close()
+def test_a_closed_executor_takes_no_more_work(plain: Bench) -> None:
+    plain.evaluator.executor.close()
     with pytest.raises(RuntimeError, match="shutdown"):
         only(plain)
+
+
+def test_a_metric_that_speaks_to_predictors_is_heard_where_a_rollout_failed() -> None:
+    class Two(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = dspy.Predict(worlds.Sort), dspy.Predict(worlds.Sort)
+
+        def forward(self, text: str) -> dspy.Prediction:
+            self.first(text=text)
+            return self.second(text=text)
+
+    def metric(gold: Any, pred: Any, trace: Any, pred_name: Any, pred_trace: Any) -> Any:
+        return dspy.Prediction(
+            score=float(gold.text == "text number 1000"), feedback=f"to {pred_name}"
+        )
+
+    with bench(program=Two(), metric=Metric(metric)) as made:
+        right, wrong = made.evaluator.run(work(made, 2), "val")
+        assert [step.feedback for step in right.steps] == ["", ""]
+        assert [step.feedback for step in wrong.steps] == ["to first", "to second"]
+        held = made.evaluator.run([(made.baseline, 0)], "test")[0]
+        assert [step.feedback for step in held.steps] == ["", ""]

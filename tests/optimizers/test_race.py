@@ -9,8 +9,8 @@ import pytest
 from compilm.artifact import Predictor
 from compilm.metrics import Score
 from compilm.optimizers.candidate import Candidate
-from compilm.optimizers.evaluate import Rollout
-from compilm.optimizers.race import blocks, compare, race
+from compilm.optimizers.race import compare, race
+from compilm.optimizers.rollout import Rollout
 
 Work = Sequence[tuple[Candidate, int]]
 
@@ -41,18 +41,14 @@ def run(
 ) -> tuple[list[str], Track]:
     track, left = Track(rule), [rollouts]
 
-    def afford(count: int) -> bool:
-        left[0] -= count
+    def afford(work: Work) -> bool:
+        left[0] -= len(work)
         return left[0] >= 0
 
     kids = [candidate(i + 1) for i in range(children)]
-    found = race(candidate(0), kids, list(range(n)), track, afford=afford)
+    found = race(candidate(0), kids, lambda _: range(n), track, afford=afford)
     assert [c.candidate for c in found] == kids
     return [c.outcome for c in found], track
-
-
-def test_blocks_cover_everything_once() -> None:
-    assert [place for block in blocks(95, 10) for place in block] == list(range(95))
 
 
 def test_a_clearly_better_child_wins_early() -> None:
@@ -87,15 +83,15 @@ def test_a_crowd_is_halved_and_one_wins() -> None:
 
 
 def test_a_missing_score_drops_its_pair_and_is_never_a_zero() -> None:
-    mine = [Track(lambda *_: None)._rollout(candidate(1), 0)]
-    mine += [Track(lambda *_: 1)._rollout(candidate(1), 1)]
-    theirs = [Track(lambda *_: 1)._rollout(candidate(0), p) for p in (0, 1)]
+    mine = {0: Track(lambda *_: None)._rollout(candidate(1), 0)}
+    mine[1] = Track(lambda *_: 1)._rollout(candidate(1), 1)
+    theirs = {p: Track(lambda *_: 1)._rollout(candidate(0), p) for p in (0, 1)}
     found = compare(candidate(1), mine, candidate(0), theirs)
-    assert (found.n, found.difference, found.scores) == (1, 0.0, (1.0,))
+    assert (found.n, found.difference) == (1, 0.0)
 
 
 def test_a_comparison_without_pairs_says_nothing() -> None:
-    found = compare(candidate(1), [], candidate(0), [])
+    found = compare(candidate(1), {}, candidate(0), {})
     assert (found.n, found.difference, found.p_better) == (0, 0.0, 0.5)
 
 
@@ -112,7 +108,17 @@ def test_a_race_that_runs_out_is_judged_on_what_was_run() -> None:
 
 @pytest.mark.parametrize("who", [0, 1])
 def test_wins_and_losses_are_counted(who: int) -> None:
-    mine = [Track(lambda w, _: w == who)._rollout(candidate(1), p) for p in range(4)]
-    theirs = [Track(lambda w, _: w == who)._rollout(candidate(0), p) for p in range(4)]
+    mine = {p: Track(lambda w, _: w == who)._rollout(candidate(1), p) for p in range(4)}
+    theirs = {p: Track(lambda w, _: w == who)._rollout(candidate(0), p) for p in range(4)}
     found = compare(candidate(1), mine, candidate(0), theirs)
     assert (found.wins, found.losses) == ((4, 0) if who else (0, 4))
+
+
+def test_a_child_is_only_judged_on_examples_that_its_proposer_was_not_shown() -> None:
+    orders = {1: range(20), 2: range(20, 40)}
+    track = Track(lambda who, _: who)
+    kids = [candidate(1), candidate(2)]
+    race(candidate(0), kids, lambda kid: orders[kid.number], track, afford=lambda _: True)
+    assert {place for who, place in track.ran if who == 1} == set(range(20))
+    assert {place for who, place in track.ran if who == 2} == set(range(20, 40))
+    assert {place for who, place in track.ran if who == 0} == set(range(40))

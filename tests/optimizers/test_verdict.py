@@ -7,10 +7,19 @@ from collections.abc import Sequence
 
 import pytest
 
+from compilm.artifact import Predictor
 from compilm.errors import UsageError
 from compilm.metrics import Score
-from compilm.optimizers.evaluate import Rollout
+from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.calls import Answers
+from compilm.optimizers.candidate import Candidate
+from compilm.optimizers.evaluate import Evaluator
+from compilm.optimizers.evidence import Evidence
+from compilm.optimizers.meter import Meter
+from compilm.optimizers.rollout import Rollout
 from compilm.optimizers.verdict import Confirmation, confirm
+
+from . import worlds
 
 
 def rollouts(values: Sequence[float | None]) -> list[Rollout]:
@@ -23,13 +32,42 @@ def _score(value: float | None) -> Score:
     return Score.unscored("outage") if value is None else Score(value)
 
 
+BASELINE = Candidate(0, (Predictor("p", "default", (), (), "old"),))
+WINNER = Candidate(1, (Predictor("p", "default", (), (), "new"),), "say", "c0")
+
+
+class Nothing:
+    """An executor that is asked for nothing: every cell is known."""
+
+    def rollouts(self, work: Sequence[object], made: object) -> None:
+        assert not work
+
+
+def searched(differences: Sequence[float]) -> Evidence:
+    """The evidence of a search in which the winner differed so much on each example."""
+    data = worlds.data(max(1, len(differences)), name="val")
+    meter = Meter(Budget(), Answers(), Ledger(Budget(), worlds.ManualClock()))
+    evaluator = Evaluator({"val": data}, Nothing(), meter)  # type: ignore[arg-type]
+    evidence = Evidence(evaluator, BASELINE)
+    evidence.add(WINNER)
+    for index, difference in enumerate(differences):
+        before = 0.0 if difference > 0 else -difference
+        for who, value in ((BASELINE, before), (WINNER, before + difference)):
+            evaluator.learn(Rollout(who.id, who.digest, "val", data.ids[index], Score(value), None))
+            evidence.run([(who, index)])
+    return evidence
+
+
 def judged(
     before: Sequence[float | None],
     after: Sequence[float | None],
     selection: Sequence[float] = (),
     groups: Sequence[str] | None = None,
 ) -> Confirmation:
-    return confirm(rollouts(before), rollouts(after), selection=selection, groups=groups, seed=0)
+    return confirm(
+        rollouts(before), rollouts(after),
+        winner=WINNER, evidence=searched(selection), groups=groups, seed=0,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("n", range(1, 10))
@@ -44,14 +82,14 @@ def test_ten_wins_of_ten_prove() -> None:
 
 def test_the_search_alone_proves_nothing() -> None:
     found = judged([0.0, 1.0] * 20, [1.0, 0.0] * 20, selection=[1.0] * 300)
-    assert found.gain.value == 0.0
+    assert found.held_out.value == 0.0
     assert found.verdict == "unproven"
 
 
 def test_a_loss_on_held_out_examples_is_unproven_whatever_selection_said() -> None:
     found = judged([1.0] * 30, [0.0] * 3 + [1.0] * 27, selection=[1.0] * 300)
     assert found.verdict == "unproven"
-    assert found.gain.high <= 0.05
+    assert found.held_out.high <= 0.05
 
 
 def test_search_and_held_out_examples_together_make_it_likely() -> None:
@@ -61,7 +99,7 @@ def test_search_and_held_out_examples_together_make_it_likely() -> None:
 
 def test_missing_scores_drop_their_pair_only() -> None:
     found = judged([0.0] * 20 + [None, 0.0], [1.0] * 20 + [1.0, None])
-    assert (found.gain.n, found.baseline.n, found.compiled.n) == (20, 21, 21)
+    assert (found.held_out.n, found.baseline.n, found.compiled.n) == (20, 21, 21)
 
 
 def test_nothing_to_compare_is_an_error() -> None:

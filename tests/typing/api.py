@@ -12,8 +12,8 @@ import compilm
 from compilm import errors
 from compilm.api import Progress
 from compilm.journal import Journal, MemoryJournal, Record
-from compilm.optimizers.evaluate import Rollout
 from compilm.optimizers.plan import Range
+from compilm.optimizers.rollout import Rollout
 
 
 def right(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:

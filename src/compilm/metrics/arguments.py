@@ -48,6 +48,14 @@ class Shape:
     names: tuple[tuple[str, str], ...]
     takes_more: bool = False
 
+    def takes(self, role: str) -> bool:
+        """Whether the metric is handed this fact of a rollout.
+
+        >>> Shape(("example", "prediction"), ()).takes("predictor")
+        False
+        """
+        return role in self.places or any(role == known for _, known in self.names)
+
     def bind(self, asked: Asked) -> tuple[list[Any], dict[str, Any]]:
         """The positional and the named arguments of the call.
 

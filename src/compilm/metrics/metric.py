@@ -55,6 +55,15 @@ class Metric:
         self._call = _entry(fn)
         self.fingerprint = fingerprint_of(fn)
 
+    @property
+    def speaks_to_predictors(self) -> bool:
+        """Whether it takes a predictor's name, and so may say something to each (`dspy.GEPA`).
+
+        >>> Metric(lambda example, pred: 1).speaks_to_predictors
+        False
+        """
+        return self._shape.takes("predictor")
+
     def score(
         self,
         example: Any,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import canonical
@@ -16,34 +16,42 @@ BASELINE = "c0"
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a proposer hands in: new states for some predictors, the move's name, and a note."""
+    """What a proposer hands in: new states for some predictors, the move's name, and a note.
+
+    `shown` are the validation examples that the proposer was shown: they say nothing about what
+    it wrote.
+    """
 
     move: str
     changes: Mapping[str, Predictor]
     note: str = ""
+    shown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """States for every predictor of the program, in the program's order. `c0` is the baseline."""
+    """States for every predictor of the program, in the program's order. `c0` is the baseline.
+
+    `shown` are the validation examples that a proposer was shown on the way to it; `digest` is
+    equal for candidates that put the same words into the prompts.
+    """
 
     number: int
     predictors: tuple[Predictor, ...]
     move: str = "baseline"
     parent: str | None = None
     note: str = ""
+    shown: frozenset[str] = frozenset()
+    digest: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        said = [[p.path, p.instructions, [dict(demo) for demo in p.demos]] for p in self.predictors]
+        object.__setattr__(self, "digest", canonical.digest(said))
 
     @property
     def id(self) -> str:
         """`c` and the number in this run."""
         return f"c{self.number}"
-
-    @property
-    def digest(self) -> str:
-        """Equal for candidates that put the same words into the prompts."""
-        return canonical.digest(
-            [[p.path, p.instructions, [dict(demo) for demo in p.demos]] for p in self.predictors]
-        )
 
     @property
     def by_path(self) -> dict[str, Predictor]:
@@ -68,6 +76,7 @@ class Candidate:
             move=proposal.move,
             parent=self.id,
             note=proposal.note,
+            shown=self.shown | proposal.shown,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +88,7 @@ class Candidate:
             "parent": self.parent,
             "move": self.move,
             "note": self.note,
+            "shown": sorted(self.shown),
             "predictors": {
                 p.path: {"instructions": p.instructions, "demos": [dict(d) for d in p.demos]}
                 for p in self.predictors

@@ -19,7 +19,9 @@ from ..randomness import rng
 from .budget import Ledger, Spent
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .candidate import BASELINE, Candidate
-from .evaluate import Evaluator, Rollout
+from .checks import TextChecks
+from .evaluate import Evaluator
+from .executor import LocalExecutor
 from .guard import Guard
 from .interrupt import interruptible
 from .job import Job, described, versions
@@ -28,6 +30,7 @@ from .meter import Meter
 from .recipes import recipe
 from .records import Writer
 from .result import CompileResult
+from .rollout import Rollout
 from .verdict import Confirmation, confirm
 
 __all__ = ["compile_job", "measure"]
@@ -67,7 +70,7 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
         with interruptible(run.guard.interrupt):
             _, stop = run.run_blocks([baseline], range(len(job.test))[: job.budget.rollouts], "")
     finally:
-        run.evaluator.close()
+        run.executor.close()
         release()
     every = run.evaluator.all_of(baseline.digest)
     made = {rollout.example: rollout for rollout in every if rollout.split == "test"}
@@ -105,18 +108,18 @@ class _Run:
         self.meter = Meter(job.budget, self.answers, self.ledger)
         self.guard = Guard(self.ledger)
         self._role_lms: dict[str, dspy.LM] = {}
-        self.evaluator = Evaluator(
+        self.executor = LocalExecutor(
             job.program,
             job.metric,
             job.splits,
             lm=self._role("default", job.roles["default"]),
             exchange=self._exchange,
             writer=self.writer,
-            meter=self.meter,
             guard=self.guard,
             clock=job.clock,
             concurrency=job.concurrency,
         )
+        self.evaluator = Evaluator(job.splits, self.executor, self.meter)
         if not past:
             self.writer.append("run.started", job.header())
             for note in job.notes:
@@ -190,6 +193,7 @@ class _Run:
             self.writer,
             self.meter,
             self.ask,
+            checks=TextChecks((job.val, job.test)),
             frozen=(*job.frozen, *frozen_paths(job.program)),
             seed=job.seed,
         )
@@ -202,7 +206,7 @@ class _Run:
                 self._check_program(outcome)
                 final = self._confirm(outcome, size)
         finally:
-            self.evaluator.close()
+            self.executor.close()
         return self._finish(outcome, final)
 
     def _held_out_size(self) -> int:
@@ -251,7 +255,9 @@ class _Run:
         if len(both) < 2:
             return _Final(baseline, "unproven", _nothing(), None, None, stop)
         groups = _groups(job, order[: len(done)])
-        found = confirm(theirs, mine, selection=outcome.selection, groups=groups, seed=job.seed)
+        found = confirm(
+            theirs, mine, winner=shipped, evidence=outcome.evidence, groups=groups, seed=job.seed
+        )
         self._write_confirmed(shipped, found)
         keeps = found.verdict in ("proven", "likely")
         compiled = found.compiled if keeps else found.baseline
@@ -287,6 +293,7 @@ class _Run:
                 "baseline": estimate_json(found.baseline),
                 "compiled": estimate_json(found.compiled),
                 "gain": estimate_json(found.gain),
+                "held_out": estimate_json(found.held_out),
                 "p_better": found.p_better,
                 "verdict": found.verdict,
                 "minimum_detectable": found.minimum_detectable,

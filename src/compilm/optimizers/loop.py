@@ -7,40 +7,57 @@ same decisions again, answered from there, until it reaches the first thing that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dspy
 
 from ..artifact import Predictor
 from ..datasets import DataSet
-from ..metrics.stats import Estimate, mean_interval
+from ..metrics.stats import Estimate
 from ..randomness import rng
-from .candidate import Candidate
-from .evaluate import Evaluator, Rollout
+from . import headroom
+from .bandit import Arm, Bandit
+from .blame import blamed
+from .candidate import Candidate, Proposal
+from .checks import TextChecks
+from .evaluate import Evaluator
+from .evidence import Evidence
+from .lessons import lessons
 from .meter import Meter
-from .propose.base import Move, Scene
-from .race import Comparison, compare, race
+from .propose.base import Scene
+from .race import Comparison, race
 from .recipes import Recipe
 from .records import Writer
 
 __all__ = ["Outcome", "Search"]
 
-_NO_HEADROOM = 0.995  # a baseline above this leaves nothing to find
-_STUDIED = 48  # training examples the baseline is run on, for demos and reflection
+_STUDIED = (12, 48)  # training examples an incumbent is run on, for demos and reflection
+_LOOK = (10, 50)  # validation examples the baseline is run on before anything is tried
 _RACED = 300  # validation examples a race may use
+_OPENING = (4, 40)  # candidates at least, and rollouts of the budget for each
+_FINALISTS = 3
+_CONTENDER = 0.05  # the chance of being best that makes a finalist
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a search ends with: the best candidate, its paired differences to the baseline, why."""
+    """What a search ends with: the best candidate, what speaks for it, and why it ended."""
 
     best: Candidate
-    candidates: tuple[Candidate, ...]
-    selection: tuple[float, ...]
-    baseline_val: Estimate | None
-    best_val: Estimate | None
+    evidence: Evidence
     stop: str
+
+    @property
+    def baseline_val(self) -> Estimate | None:
+        """The baseline's validation score."""
+        return self.evidence.estimate(self.evidence.baseline)
+
+    @property
+    def best_val(self) -> Estimate | None:
+        """The best candidate's validation score."""
+        return self.evidence.estimate(self.best)
 
 
 class Search:
@@ -57,153 +74,214 @@ class Search:
         meter: Meter,
         ask: Callable[[dspy.Predict, dict[str, Any], int], Any],
         *,
+        checks: TextChecks,
         frozen: Sequence[str],
         seed: int,
     ) -> None:
-        self._recipe, self._train = recipe, train
+        self._recipe, self._train, self._val = recipe, train, val
         self._evaluator, self._writer, self._meter, self._ask = evaluator, writer, meter, ask
-        self._frozen, self._seed = frozenset(frozen), seed
-        self._order = rng(seed, "race order").sample(range(len(val)), min(len(val), _RACED))
-        self._study = rng(seed, "study").sample(range(len(train)), min(len(train), _STUDIED))
-        self.candidates = [baseline]
+        self._checks, self._frozen, self._seed = checks, frozenset(frozen), seed
+        self.evidence = Evidence(evaluator, baseline)
         self.best = baseline
+        self._order = rng(seed, "race order").sample(range(len(val)), min(len(val), _RACED))
+        self._study = rng(seed, "study").sample(range(len(train)), min(len(train), _STUDIED[1]))
         self._known = {baseline.digest}
-        self._scores: dict[str, Estimate] = {}
-        self._standing: dict[str, float] = {}
+        self._asked = 0
 
     def run(self) -> Outcome:
         """Walk the search; `RunStopped` passes through, and `outcome` tells what was found."""
         self._writer.append("candidate", self.best.to_json())
-        self._measure_baseline()
+        self._checks.learn(self.best)
+        scores = self._look()
         if not self._recipe.opening:
             return self.outcome("the level only measures")
         if not self._tunable():
             return self.outcome("nothing may change: every predictor is frozen")
-        if self._mean(self.best) >= _NO_HEADROOM:
+        if headroom.full(scores):
             return self.outcome("no headroom: the program scores as high as the metric goes")
-        stop = self._rounds()
-        self._measure_best()
+        stop = self._open() or self._rounds()
+        self._finals()
         return self.outcome(stop)
 
     def outcome(self, stop: str) -> Outcome:
         """What the search knows now."""
-        baseline = self.candidates[0]
-        mine, theirs = self._seen(self.best), self._seen(baseline)
-        shared = [i for i in self._order if i in mine and i in theirs]
-        scores = [(mine[i].score.value, theirs[i].score.value) for i in shared]
-        differences = tuple(a - b for a, b in scores if a == a and b == b)
-        return Outcome(
-            self.best,
-            tuple(self.candidates),
-            differences,
-            self._scores.get(baseline.id),
-            self._scores.get(self.best.id),
-            stop,
-        )
+        return Outcome(self.best, self.evidence, stop)
+
+    def _look(self) -> list[float]:
+        """The baseline on some examples: all where only measuring or where it may be full."""
+        allowed = self._allows()
+        self._study = self._study[: max(_STUDIED[0], min(_STUDIED[1], allowed // 12))]
+        first = max(_LOOK[0], min(_LOOK[1], allowed // 10))
+        if not self._recipe.opening:
+            first = len(self._order)
+        scores = self._baseline_scores(min(first, allowed))
+        if scores and min(scores) >= 1 and len(scores) < len(self._order):
+            scores = self._baseline_scores(min(len(self._order), self._allows()))
+        self._decided(Comparison(self.best, self.best, outcome="measured"), "baseline", len(scores))
+        return scores
+
+    def _baseline_scores(self, count: int) -> list[float]:
+        found = self.evidence.run([(self.best, index) for index in self._order[:count]])
+        return [rollout.score.value for rollout in found if not rollout.score.is_missing]
+
+    def _open(self) -> str:
+        """The wide opening; a word where it shows that the search may end."""
+        least, each = _OPENING
+        moves = self._recipe.opening[: max(least, self._allows() // each)]
+        if not self._affordable(len(moves)):
+            return "budget: no race fits"
+        children = self._propose([Arm(move) for move in moves])
+        self._race([child for child, _ in children], "opening")
+        return ""
 
     def _rounds(self) -> str:
-        turn, dry = 0, 0
-        moves: Sequence[Move] = self._recipe.opening
-        for _ in range(self._recipe.most_rounds + 1):
-            if not self._affordable(len(moves) + 1):
+        bandit, dry = Bandit(self._arms()), 0
+        for turn in range(self._recipe.most_rounds):
+            if not self._affordable(self._recipe.width):
                 return "budget: no further race fits"
-            children = self._propose(moves)
-            won = bool(children) and self._race(children)
+            arms = bandit.choose(self._recipe.width, rng(self._seed, "moves", turn), self._blame())
+            won = self._round(bandit, arms)
             dry = 0 if won else dry + 1
             if dry > self._recipe.patience:
                 return f"no gain in {dry} rounds"
-            turned = [self._recipe.rounds[(turn + i) % len(self._recipe.rounds)]
-                      for i in range(self._recipe.width)]  # fmt: skip
-            turn, moves = turn + self._recipe.width, turned
+            if stop := self._nothing_to_gain():
+                return stop
         return "all rounds were run"
 
-    def _affordable(self, racers: int) -> bool:
-        """Whether the next races' first block fits, with the study of the incumbent."""
-        first = racers * min(10, len(self._order)) + len(self._study)
-        return self._allows(first)
+    def _round(self, bandit: Bandit, arms: Sequence[Arm]) -> bool:
+        """One race of what the arms propose; what came of each is learned."""
+        before = self.best
+        children = self._propose(arms)
+        self._race([child for child, _ in children], "race")
+        tried = {id(arm): child for child, arm in children}
+        for arm in arms:
+            child = tried.get(id(arm))
+            cost = len(self.evidence.rollouts(child)) if child else 1
+            bandit.learn(arm, gain=self._gain_over(child, before), cost=cost)
+        return self.best is not before
 
-    def _allows(self, rollouts: int) -> bool:
-        return self._meter.allows(len(self.best.predictors)) >= rollouts
+    def _gain_over(self, child: Candidate | None, incumbent: Candidate) -> float:
+        fitted = self.evidence.fitted()
+        if child is None or child is not self.best or fitted is None:
+            return 0.0
+        return max(1e-3, fitted.difference(child.id, incumbent.id).mean)
 
-    def _measure_baseline(self) -> None:
-        baseline = self.best
-        most = min(len(self._order), self._meter.allows(len(baseline.predictors)))
-        self._order = self._order[:most]
-        rollouts = self._evaluator.run([(baseline, index) for index in self._order], "val")
-        scores = [r.score.value for r in rollouts if not r.score.is_missing]
-        if scores:
-            self._scores[baseline.id] = mean_interval(scores, seed=self._seed, samples=2000)
-        self._decided(Comparison(baseline, baseline, outcome="measured"), "baseline", len(scores))
+    def _arms(self) -> list[Arm]:
+        """Every move on all predictors, and where there are several on each one too."""
+        paths = [predictor.path for predictor in self._tunable()]
+        single = [Arm(move, path) for move in self._recipe.rounds for path in paths]
+        return [Arm(move) for move in self._recipe.rounds] + (single if len(paths) > 1 else [])
 
-    def _measure_best(self) -> None:
-        """The winner on every validation example, where the budget allows: races end early."""
-        missing = sum(self._evaluator.known(self.best, "val", i) is None for i in self._order)
-        if missing and self._allows(missing):
-            mine = self._evaluator.run([(self.best, i) for i in self._order], "val")
-            theirs = self._evaluator.run([(self.candidates[0], i) for i in self._order], "val")
-            found = compare(self.best, mine, self.candidates[0], theirs)
-            self._scores[self.best.id] = mean_interval(found.scores, seed=self._seed, samples=2000)
-            self._decided(replace(found, outcome="measured"), "final", found.n)
-
-    def _propose(self, moves: Sequence[Move]) -> list[Candidate]:
-        seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
+    def _propose(self, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
+        """What the arms propose, asked for side by side, taken in order, without repeats."""
+        scenes = [self._scene(arm) for arm in arms]
+        tasks = [partial(arm.move, scene) for arm, scene in zip(arms, scenes, strict=True)]
+        proposals = self._evaluator.executor.side_by_side(tasks)
         children = []
-        for move in moves:
-            number = len(self.candidates)
-            scene = Scene(
-                self.best,
-                self._train,
-                seen,
-                self._tunable(),
-                self._ranked(),
-                self._ask,
-                number,
-                rng(self._seed, "propose", number),
-            )
-            proposal = move(scene)
-            if proposal is None:
-                continue
-            child = self.best.child(number, proposal)
-            if child.digest not in self._known:
-                self._known.add(child.digest)
-                self.candidates.append(child)
-                self._writer.append("candidate", child.to_json())
-                children.append(child)
+        for arm, proposal in zip(arms, proposals, strict=True):
+            child = self._admitted(proposal)
+            if child is not None:
+                children.append((child, arm))
         return children
+
+    def _admitted(self, proposal: Proposal | None) -> Candidate | None:
+        """The candidate a proposal makes, if it may be raced and is a new one."""
+        if proposal is None:
+            return None
+        refusal = self._checks.refusal(self.best, proposal)
+        child = self.best.child(len(self.evidence.candidates), proposal)
+        if refusal:
+            self._writer.append("refused", {"move": proposal.move, "reason": refusal})
+        if refusal or child.digest in self._known:
+            return None
+        self._known.add(child.digest)
+        self._checks.learn(child)
+        self.evidence.add(child)
+        self._writer.append("candidate", child.to_json())
+        return child
+
+    def _scene(self, arm: Arm) -> Scene:
+        self._asked += 1
+        seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
+        tunable = [p for p in self._tunable() if arm.path in (None, p.path)]
+        gains = self._gains()
+        others = [c for c in self.evidence.candidates if c.id in gains and c is not self.best]
+        return Scene(
+            self.best,
+            self._train,
+            seen,
+            lessons(self.best, self._train, seen, self._val, self.evidence),
+            tuple(tunable),
+            sorted(others, key=lambda c: -gains[c.id]),
+            gains,
+            self._ask,
+            self._asked,
+            rng(self._seed, "propose", self._asked),
+        )
+
+    def _gains(self) -> dict[str, float]:
+        """What each candidate that was run is believed to gain over the baseline."""
+        fitted = self.evidence.fitted()
+        if fitted is None:
+            return {}
+        return {name: fitted.gain(name).mean for name in fitted.names if fitted.counts[name]}
+
+    def _blame(self) -> dict[str, float]:
+        seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
+        return blamed(self._tunable(), seen, self._train)
 
     def _tunable(self) -> tuple[Predictor, ...]:
         return tuple(p for p in self.best.predictors if p.path not in self._frozen)
 
-    def _ranked(self) -> list[Candidate]:
-        """The other candidates raced so far, by how they stood against the incumbent of then."""
-        raced = [c for c in self.candidates if c.id in self._standing and c is not self.best]
-        return sorted(raced, key=lambda c: -self._standing[c.id])
-
-    def _race(self, children: Sequence[Candidate]) -> bool:
-        phase = "opening" if self.best.number == 0 else "race"
+    def _race(self, children: Sequence[Candidate], phase: str) -> None:
         comparisons = race(
-            self.best,
-            children,
-            self._order,
-            lambda work: self._evaluator.run(work, "val"),
-            afford=self._allows,
+            self.best, children, self._order_for, self.evidence.run, afford=self._fits
         )
-        for comparison in comparisons:
-            child = comparison.candidate
-            self._standing[child.id] = comparison.difference * comparison.n / (comparison.n + 10)
-            if comparison.scores:
-                self._scores[child.id] = mean_interval(
-                    comparison.scores, seed=self._seed, samples=2000
-                )
         winners = [c.candidate for c in comparisons if c.outcome == "won"]
         self.best = winners[0] if winners else self.best
         for comparison in comparisons:
             self._decided(comparison, phase, comparison.n)
-        return bool(winners)
+
+    def _order_for(self, child: Candidate) -> list[int]:
+        """The shared order without the examples that its proposers were shown."""
+        return [index for index in self._order if self._val.ids[index] not in child.shown]
+
+    def _finals(self) -> None:
+        """The leftover budget goes to the few that may be best; the best of them it is."""
+        fitted = self.evidence.fitted()
+        if fitted is None or self.best is self.evidence.baseline:
+            return
+        chances = fitted.best_chances(seed=self._seed)
+        likely = sorted(self.evidence.candidates, key=lambda c: -chances[c.id])[:_FINALISTS]
+        for finalist in likely:
+            work = [(finalist, index) for index in self._order_for(finalist)]
+            if chances[finalist.id] >= _CONTENDER and self._fits(work):
+                self.evidence.run(work)
+        gains = self._gains()
+        contenders = [c for c in likely if c.id in gains]
+        self.best = max([self.best, *contenders], key=lambda c: gains.get(c.id, -1.0))
+        n = len(self.evidence.rollouts(self.best))
+        self._decided(Comparison(self.best, self.best, outcome="measured"), "final", n)
+
+    def _nothing_to_gain(self) -> str:
+        still = self.best is self.evidence.baseline
+        if still and headroom.nothing_to_gain(self.evidence.fitted(), seed=self._seed):
+            return f"no headroom: a gain above {headroom.WORTH} is unlikely by what was tried"
+        return ""
+
+    def _affordable(self, racers: int) -> bool:
+        """Whether a race's first block fits, with the study of the incumbent."""
+        first = (racers + 1) * min(10, len(self._order)) + len(self._study)
+        return self._allows() >= first
+
+    def _fits(self, work: Sequence[tuple[Candidate, int]]) -> bool:
+        new = sum(self._evaluator.known(who, "val", index) is None for who, index in work)
+        return self._allows() >= new
+
+    def _allows(self) -> int:
+        return self._meter.allows(len(self.best.predictors))
 
     def _decided(self, comparison: Comparison, phase: str, n: int) -> None:
-        mine = self._scores.get(comparison.candidate.id)
-        best = self._scores.get(self.best.id)
         self._writer.append(
             "decision",
             {
@@ -216,23 +294,12 @@ class Search:
                 "losses": comparison.losses,
                 "difference": comparison.difference,
                 "p_better": comparison.p_better,
-                "score": estimate_json(mine),
+                "score": estimate_json(self.evidence.estimate(comparison.candidate)),
                 "best": self.best.id,
-                "best_score": estimate_json(best),
+                "best_score": estimate_json(self.evidence.estimate(self.best)),
                 "spent": self._meter.spent().to_json(),
             },
         )
-
-    def _seen(self, candidate: Candidate) -> dict[int, Rollout]:
-        return {
-            index: rollout
-            for index in self._order
-            if (rollout := self._evaluator.known(candidate, "val", index)) is not None
-        }
-
-    def _mean(self, candidate: Candidate) -> float:
-        found = self._scores.get(candidate.id)
-        return found.value if found else 0.0
 
 
 def estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:

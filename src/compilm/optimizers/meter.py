@@ -8,6 +8,7 @@ made from the meter, so that a resumed run decides exactly as an undisturbed one
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 from .budget import Budget, Ledger, Spent
@@ -23,6 +24,7 @@ class Meter:
 
     def __init__(self, budget: Budget, answers: Answers, ledger: Ledger) -> None:
         self._budget, self._answers, self._ledger = budget, answers, ledger
+        self._lock = threading.Lock()  # proposals are asked for side by side
         self._keys: set[str] = set()
         self._calls = self._rollouts = self._tokens = 0
         self._usd: float | None = 0.0
@@ -38,15 +40,16 @@ class Meter:
 
     def calls(self, keys: Iterable[str], unmanaged: int = 0) -> None:
         """Calls were looked at; each counts once in a run, by its key."""
-        self._calls += unmanaged
-        for key in keys:
-            answer = self._answers.known(key)
-            if key not in self._keys and answer is not None:
-                self._keys.add(key)
-                self._calls += 1
-                self._tokens += answer.tokens
-                known = self._usd is not None and answer.usd is not None
-                self._usd = self._usd + answer.usd if known else None  # type: ignore[operator]
+        with self._lock:
+            self._calls += unmanaged
+            for key in keys:
+                answer = self._answers.known(key)
+                if key not in self._keys and answer is not None:
+                    self._keys.add(key)
+                    self._calls += 1
+                    self._tokens += answer.tokens
+                    known = self._usd is not None and answer.usd is not None
+                    self._usd = self._usd + answer.usd if known else None  # type: ignore[operator]
 
     def spent(self) -> Spent:
         """What was looked at until now; `seconds` is this process's and not reproducible."""

@@ -12,14 +12,14 @@ The rule and its operating characteristics follow the two-sided stopping of raci
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..metrics.stats import probability_better
 from .candidate import Candidate
-from .evaluate import Rollout
+from .rollout import Rollout
 
-__all__ = ["CERTAIN", "FUTILE", "Comparison", "blocks", "compare", "race"]
+__all__ = ["CERTAIN", "FUTILE", "Comparison", "compare", "race"]
 
 FUTILE = 0.30
 CERTAIN = 0.95
@@ -43,7 +43,6 @@ class Comparison:
     incumbent: Candidate
     differences: tuple[float, ...] = ()
     outcome: str = ""
-    scores: tuple[float, ...] = field(default=(), repr=False)
 
     @property
     def n(self) -> int:
@@ -66,77 +65,87 @@ class Comparison:
         return probability_better(self.differences) if self.n else 0.5
 
 
-def blocks(count: int, size: int = BLOCK) -> Iterator[range]:
-    """The places 0 … count-1 in blocks.
-
-    >>> [list(block) for block in blocks(5, 2)]
-    [[0, 1], [2, 3], [4]]
-    """
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
-
-
 def compare(
-    candidate: Candidate, mine: Sequence[Rollout], incumbent: Candidate, theirs: Sequence[Rollout]
+    candidate: Candidate,
+    mine: Mapping[int, Rollout],
+    incumbent: Candidate,
+    theirs: Mapping[int, Rollout],
 ) -> Comparison:
-    """The paired comparison over rollouts on the same examples; missing scores drop their pair."""
+    """The paired comparison over examples that both were run on; missing scores drop their pair."""
     pairs = [
-        (a.score.value, b.score.value)
-        for a, b in zip(mine, theirs, strict=True)
-        if not (a.score.is_missing or b.score.is_missing)
+        (mine[index].score.value, theirs[index].score.value)
+        for index in mine
+        if index in theirs
+        if not (mine[index].score.is_missing or theirs[index].score.is_missing)
     ]
-    scores = tuple(r.score.value for r in mine if not r.score.is_missing)
-    return Comparison(candidate, incumbent, tuple(a - b for a, b in pairs), scores=scores)
+    return Comparison(candidate, incumbent, tuple(a - b for a, b in pairs))
 
 
 def race(
     incumbent: Candidate,
     children: Sequence[Candidate],
-    order: Sequence[int],
+    order: Callable[[Candidate], Sequence[int]],
     run: Run,
     *,
-    afford: Callable[[int], bool],
+    afford: Callable[[Sequence[tuple[Candidate, int]]], bool],
 ) -> list[Comparison]:
     """The comparisons of all children, in their order, each with its outcome.
 
-    `order` holds places of the examples; `run` gives rollouts for pairs of candidate and place;
-    `afford(n)` says whether n more rollouts may be made. Outcomes: `won` (one child at most),
-    `lost` (went the distance, or was beaten), `dropped` (early).
+    `order(child)` holds the places of the examples it may be judged on; `run` gives rollouts for
+    pairs of candidate and place, those it has made before for nothing; `afford` says whether the
+    budget allows them. Outcomes: `won` (one child at most), `lost` (went the distance, or
+    was beaten), `dropped` (early). The incumbent runs only where a child is held against it.
     """
-    alive = list(children)
-    done: dict[str, Comparison] = {}
-    mine: dict[str, list[Rollout]] = {child.id: [] for child in children}
-    theirs: list[Rollout] = []
-    now: dict[str, Comparison] = {}
-    for block in blocks(len(order)):
-        work = [(who, order[place]) for who in [incumbent, *alive] for place in block]
-        if not afford(len(work)):
+    lanes = [_Lane(child, incumbent, order(child)) for child in children]
+    alive = list(lanes)
+    theirs: dict[int, Rollout] = {}
+    done = 0
+    while any(lane.left(done) for lane in alive):
+        places = {lane.child.id: lane.block(done, BLOCK) for lane in alive}
+        met = list(dict.fromkeys(index for block in places.values() for index in block))
+        work = [(incumbent, index) for index in met]
+        work += [(lane.child, index) for lane in alive for index in places[lane.child.id]]
+        if not afford(work):
             break
-        found = run(work)
-        theirs += found[: len(block)]
-        for number, child in enumerate(alive, start=1):
-            mine[child.id] += found[number * len(block) : (number + 1) * len(block)]
-        now = {c.id: compare(c, mine[c.id], incumbent, theirs) for c in alive}
-        for child in _hopeless(alive, now, seen=block.stop):
-            alive.remove(child)
-            done[child.id] = _ended(now[child.id], "dropped")
-        if not alive or _certain(alive, now):
+        found = dict(zip(((who.id, index) for who, index in work), run(work), strict=True))
+        theirs.update((index, found[incumbent.id, index]) for index in met)
+        for lane in alive:
+            name = lane.child.id
+            lane.mine.update((index, found[name, index]) for index in places[name])
+            lane.now = compare(lane.child, lane.mine, incumbent, theirs)
+        done += BLOCK
+        for lane in _hopeless(alive, seen=done):
+            alive.remove(lane)
+            lane.now = replace(lane.now, outcome="dropped")
+        if not alive or _certain(alive):
             break
-    winner = _winner(alive, now)
-    for child in alive:
-        outcome = "won" if child is winner else "lost"
-        done[child.id] = _ended(now.get(child.id, Comparison(child, incumbent)), outcome)
-    return [done[child.id] for child in children]
+    winner = _winner(alive)
+    for lane in alive:
+        lane.now = replace(lane.now, outcome="won" if lane is winner else "lost")
+    return [lane.now for lane in lanes]
 
 
-def _hopeless(
-    alive: Sequence[Candidate], now: dict[str, Comparison], *, seen: int
-) -> list[Candidate]:
-    futile = [child for child in alive if now[child.id].p_better < FUTILE or _same(now[child.id])]
-    rest = [child for child in alive if child not in futile]
+class _Lane:
+    """One child in a race: its own order of examples, its rollouts, and how it stands."""
+
+    def __init__(self, child: Candidate, incumbent: Candidate, order: Sequence[int]) -> None:
+        self.child, self.order = child, order
+        self.mine: dict[int, Rollout] = {}
+        self.now = Comparison(child, incumbent)
+
+    def left(self, done: int) -> bool:
+        return done < len(self.order)
+
+    def block(self, done: int, size: int) -> Sequence[int]:
+        return self.order[done : done + size]
+
+
+def _hopeless(alive: Sequence[_Lane], *, seen: int) -> list[_Lane]:
+    futile = [lane for lane in alive if lane.now.p_better < FUTILE or _same(lane.now)]
+    rest = [lane for lane in alive if lane not in futile]
     doubled = seen > BLOCK and seen % BLOCK == 0 and (seen // BLOCK).bit_count() == 1
     if doubled and len(rest) > _CROWD:
-        ranked = sorted(rest, key=lambda child: -now[child.id].difference)
+        ranked = sorted(rest, key=lambda lane: -lane.now.difference)
         futile += ranked[max(_CROWD, math.ceil(len(ranked) / 2)) :]
     return futile
 
@@ -146,22 +155,11 @@ def _same(comparison: Comparison) -> bool:
     return comparison.n >= _TELLING and not comparison.wins and not comparison.losses
 
 
-def _certain(alive: Sequence[Candidate], now: dict[str, Comparison]) -> bool:
-    leader = max((now[child.id] for child in alive), key=lambda c: c.difference)
+def _certain(alive: Sequence[_Lane]) -> bool:
+    leader = max((lane.now for lane in alive), key=lambda now: now.difference)
     return leader.n >= _EARLIEST and leader.p_better > CERTAIN
 
 
-def _winner(alive: Sequence[Candidate], now: dict[str, Comparison]) -> Candidate | None:
-    better = [now[c.id] for c in alive if c.id in now and now[c.id].difference > 0]
-    better = [c for c in better if c.p_better > 0.5]
-    return max(better, key=lambda c: c.difference).candidate if better else None
-
-
-def _ended(comparison: Comparison, outcome: str) -> Comparison:
-    return Comparison(
-        comparison.candidate,
-        comparison.incumbent,
-        comparison.differences,
-        outcome,
-        comparison.scores,
-    )
+def _winner(alive: Sequence[_Lane]) -> _Lane | None:
+    better = [lane for lane in alive if lane.now.difference > 0 and lane.now.p_better > 0.5]
+    return max(better, key=lambda lane: lane.now.difference) if better else None

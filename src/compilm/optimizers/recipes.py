@@ -1,8 +1,10 @@
 """Levels, as in a compiler: named recipes of moves.
 
--O0  measures the program as it is                       baseline only
--O1  demonstrations: labeled, bootstrapped, mixed        no proposer calls
--O2  demonstrations and instructions, alone and together one proposer call a predictor and move
+-O0  measures the program as it is                        the baseline only
+-O1  demonstrations: fixed ones and per-input ones        no proposer calls
+-O2  and instructions from data, alone and together       a proposer call a predictor and move
+-O3  and reflection on failures, contrast of candidates,  more rounds, more proposer calls,
+     shorter prompts and cheaper models                   non-inferiority races at the end
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from .propose.base import Move
 from .propose.both import Both
-from .propose.demos import Demos, Swap
+from .propose.demos import Attributed, Demos, Swap
 from .propose.instructions import Instruct
 from .propose.merge import Merge
+from .propose.reflect import Reflect
 
 __all__ = ["LEVELS", "Recipe", "recipe"]
 
@@ -23,8 +26,10 @@ __all__ = ["LEVELS", "Recipe", "recipe"]
 class Recipe:
     """What a level tries: a wide opening, then rounds on what won until nothing wins any more.
 
-    `rounds` are tried `width` at a time, in turn; `patience` rounds without a winner end the
+    Of `opening` as many are tried as the budget allows, from the front. A round takes `width` of
+    `rounds`, chosen by what they have won so far; `patience` rounds without a winner end the
     search. `val_passes` sizes the default budget, in passes over the validation examples.
+    `economy`: whether the winner is made shorter and cheaper in the end, where that costs nothing.
     """
 
     opening: tuple[Move, ...] = ()
@@ -33,55 +38,52 @@ class Recipe:
     patience: int = 2
     most_rounds: int = 8
     val_passes: int = 1
+    economy: bool = False
 
+
+_DEMOS = (
+    Demos("labeled", 16),
+    Demos("mixed", 16),
+    Demos("labeled", 8),
+    Demos("bootstrapped", 8),
+    Demos("labeled", 16),
+    Demos("labeled", 4),
+    Demos("bootstrapped", 4),
+)
+_DEMO_ROUNDS = (Merge(), Demos("labeled", 16), Demos("mixed", 16), Swap(0.5), Swap(0.25),
+                Attributed(16))  # fmt: skip
+_TEXTS = (
+    Both(Instruct(), Demos("labeled", 16)),
+    Instruct(),
+    Demos("labeled", 16),
+    Both(Instruct(share=0.6), Demos("mixed", 16)),
+    Demos("mixed", 16),
+    Instruct(share=0.6),
+    Demos("bootstrapped", 8),
+    Demos("labeled", 8),
+    Both(Instruct(), Demos("labeled", 8)),
+    Instruct(share=0.4),
+)
+_TEXT_ROUNDS = (*_DEMO_ROUNDS, Instruct(), Instruct(share=0.6),
+                Both(Instruct(share=0.6), Demos("labeled", 16)))  # fmt: skip
 
 LEVELS: dict[int, Recipe] = {
     0: Recipe(),
-    1: Recipe(
-        opening=(
-            Demos("labeled", 4),
-            Demos("labeled", 8),
-            Demos("labeled", 16),
-            Demos("labeled", 16),
-            Demos("bootstrapped", 4),
-            Demos("bootstrapped", 8),
-            Demos("mixed", 16),
+    1: Recipe(_DEMOS, _DEMO_ROUNDS, val_passes=8),
+    2: Recipe(_TEXTS, _TEXT_ROUNDS, patience=3, most_rounds=10, val_passes=12),
+    3: Recipe(
+        _TEXTS,
+        (
+            *_TEXT_ROUNDS,
+            Reflect(),
+            Reflect("append"),
+            Reflect(contrast=True),
+            Reflect("append", contrast=True),
         ),
-        rounds=(
-            Merge(),
-            Demos("labeled", 16, every=False),
-            Swap(0.5),
-            Demos("mixed", 16, every=False),
-            Merge(),
-            Swap(0.25),
-        ),
-        val_passes=8,
-    ),
-    2: Recipe(
-        opening=(
-            Demos("labeled", 8),
-            Demos("labeled", 16),
-            Demos("bootstrapped", 8),
-            Demos("mixed", 16),
-            Instruct(),
-            Instruct(share=0.6),
-            Both(Instruct(), Demos("labeled", 16)),
-            Both(Instruct(share=0.6), Demos("mixed", 16)),
-        ),
-        rounds=(
-            Merge(),
-            Instruct(every=False),
-            Demos("labeled", 16, every=False),
-            Swap(0.5),
-            Merge(),
-            Instruct(share=0.6, every=False),
-            Demos("mixed", 16, every=False),
-            Both(Instruct(share=0.6), Demos("labeled", 16)),
-            Swap(0.25),
-        ),
-        patience=3,
-        most_rounds=10,
-        val_passes=12,
+        patience=4,
+        most_rounds=24,
+        val_passes=20,
+        economy=True,
     ),
 }
 
@@ -94,8 +96,5 @@ def recipe(level: int) -> Recipe:
     """
     if isinstance(level, bool) or level not in LEVELS:
         known = ", ".join(f"{number}" for number in LEVELS)
-        raise UsageError(
-            f"level {level!r} is not there: this version has the levels {known}. Level 3 "
-            "(reflection, merges, the cost-quality front) is planned and not built yet."
-        )
+        raise UsageError(f"level {level!r} is not there: the levels are {known}")
     return LEVELS[level]

@@ -16,9 +16,9 @@ from compilm.artifact import Field, Predictor
 from compilm.datasets import DataSet, as_dataset
 from compilm.metrics import Score
 from compilm.optimizers.candidate import Candidate
-from compilm.optimizers.evaluate import Rollout, Step
 from compilm.optimizers.propose.base import Scene
 from compilm.optimizers.propose.demos import Demos, Swap, bootstrapped, labeled, spread
+from compilm.optimizers.rollout import Rollout, Step
 
 PREDICTOR = Predictor(
     "sort", "default", (Field("text", "str"),), (Field("reasoning", "str"), Field("label", "str")),

@@ -14,9 +14,9 @@ from compilm.errors import BudgetExceeded
 from compilm.metrics import Score
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job
-from compilm.optimizers.evaluate import Step
 from compilm.optimizers.propose.base import Scene
 from compilm.optimizers.propose.instructions import Instruct, rows
+from compilm.optimizers.rollout import Step
 
 from .. import worlds
 from .test_demos import PREDICTOR, rollout, scene, train

@@ -30,4 +30,4 @@ class Both:
         if two is None:
             return one
         note = "; ".join(filter(None, [one.note, two.note]))
-        return Proposal(self.name, {**one.changes, **two.changes}, note)
+        return Proposal(self.name, {**one.changes, **two.changes}, note, one.shown | two.shown)

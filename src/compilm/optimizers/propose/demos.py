@@ -11,11 +11,12 @@ from typing import Any, Literal
 from ... import canonical
 from ...artifact import Predictor, secret_in
 from ...datasets import DataSet
+from ...metrics.attribution import Part, attributed
 from ..candidate import Proposal
-from ..evaluate import Rollout
+from ..rollout import Rollout
 from .base import Scene
 
-__all__ = ["Demos", "Swap", "bootstrapped", "labeled", "spread"]
+__all__ = ["Attributed", "Demos", "Swap", "bootstrapped", "labeled", "spread"]
 
 _THINKING = frozenset({"reasoning", "rationale"})
 _GOOD = 1.0 - 1e-9
@@ -88,14 +89,13 @@ def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Rando
 
 @dataclass(frozen=True, slots=True)
 class Demos:
-    """A move: new demonstrations, `k` each, from one source, for every predictor or for one.
+    """A move: new demonstrations, `k` for each predictor, from one source.
 
     A predictor that the source cannot serve is served by the other one, where that can.
     """
 
     source: Source
     k: int
-    every: bool = True
 
     @property
     def name(self) -> str:
@@ -103,8 +103,7 @@ class Demos:
 
     def __call__(self, scene: Scene) -> Proposal | None:
         changes = {}
-        able = scene.tunable if self.every else scene.rng.sample(scene.tunable, 1)
-        for predictor in able:
+        for predictor in scene.tunable:
             chosen = self._choose(predictor, scene)
             if chosen:
                 changes[predictor.path] = replace(predictor, demos=tuple(chosen))
@@ -145,6 +144,45 @@ class Swap:
         scene.rng.shuffle(demos)
         changes = {predictor.path: replace(predictor, demos=tuple(demos))}
         return Proposal(self.name, changes, f"{count} of {predictor.path}") if fresh else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A move: `k` demonstrations for one predictor, the ones that candidates gained by.
+
+    What a demonstration adds is read off all candidates that had it, and drawn from its posterior:
+    one that was never tried gets the widest. Of the better half of the pool the answers are then
+    spread evenly, as in `Demos`.
+    """
+
+    k: int
+
+    @property
+    def name(self) -> str:
+        return "attributed demos"
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        able = [p for p in scene.tunable if p.demos]
+        if not able or len(scene.others) < 2:
+            return None
+        predictor = scene.rng.choice(able)
+        made = bootstrapped(predictor, scene.seen)
+        pool = [*predictor.demos, *labeled(predictor, scene.train), *made]
+        pool = list({_shown(demo, predictor): demo for demo in pool}.values())
+        worth = self._worth(pool, predictor, scene)
+        ranked = sorted(pool, key=lambda demo: -worth[_shown(demo, predictor)])
+        chosen = spread(ranked[: 2 * self.k], predictor, self.k, scene.rng)
+        changes = {predictor.path: replace(predictor, demos=tuple(chosen))}
+        return Proposal(self.name, changes, f"{len(chosen)} of {len(pool)} for {predictor.path}")
+
+    def _worth(self, pool: Sequence[Demo], own: Predictor, scene: Scene) -> dict[str, float]:
+        known = [scene.incumbent, *scene.others]
+        sets = [{_shown(demo, own) for demo in one.by_path[own.path].demos} for one in known]
+        found = attributed([scene.gains.get(one.id, 0.0) for one in known], sets)
+        widest = max((part.sd for part in found.values()), default=1.0) or 1.0
+        parts = [(name, found.get(name, Part(0.0, widest))) for name in
+                 (_shown(demo, own) for demo in pool)]  # fmt: skip
+        return {name: scene.rng.gauss(part.value, part.sd) for name, part in parts}
 
 
 def _without(taken: Sequence[Demo], pool: Sequence[Demo], predictor: Predictor) -> list[Demo]:

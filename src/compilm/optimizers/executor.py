@@ -1,0 +1,242 @@
+"""Where rollouts are made: the search asks for some and gets them back in the order it asked.
+
+`LocalExecutor` runs the program in threads of this process. A call that failed for reasons of
+infrastructure leaves the score *missing*, never 0; a program that raises by itself scores 0 and
+the feedback says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import dspy
+
+from .. import canonical
+from ..clock import Clock
+from ..datasets import DataSet
+from ..errors import ContractError, RunStopped
+from ..metrics import Metric, Score
+from ..programs import models
+from ..programs.predictors import applied, predictors
+from .calls import SCOPE, Scope
+from .candidate import Candidate
+from .guard import Guard
+from .records import Writer
+from .rollout import Rollout, Step
+
+__all__ = ["Executor", "LocalExecutor", "Work"]
+
+Work = tuple[Candidate, str, int]
+T = TypeVar("T")
+
+_KEPT_PROGRAMS = 64
+
+
+class Executor(Protocol):
+    """Makes rollouts, wherever. Each is in the journal before `rollouts` returns."""
+
+    def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
+        """Run each candidate on the example at its place in a split.
+
+        `made` is called with each rollout as soon as there is one, from any thread, so that what
+        is finished is kept. Raises the first `ContractError` in the order of `work`, else
+        `RunStopped` where the budget ended.
+        """
+        ...
+
+    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of the tasks in their order; errors as in `rollouts`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class LocalExecutor:
+    """Runs the program in threads of this process."""
+
+    def __init__(
+        self,
+        program: dspy.Module,
+        metric: Metric,
+        splits: Mapping[str, DataSet],
+        *,
+        lm: dspy.LM,
+        exchange: Callable[[dspy.LM], dspy.LM],
+        writer: Writer,
+        guard: Guard,
+        clock: Clock,
+        concurrency: int,
+    ) -> None:
+        self._program, self._metric, self._splits = program, metric, splits
+        self._lm, self._exchange = lm, exchange
+        self._writer, self._guard, self._clock = writer, guard, clock
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-rollout")
+        self._paths = tuple(predictors(program))
+        self._programs: OrderedDict[str, dspy.Module] = OrderedDict()
+
+    def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
+        """See `Executor`."""
+
+        def task(one: Work) -> Callable[[], None]:
+            candidate, split, index = one
+            program = self._applied(candidate)
+            return lambda: made(self._rollout(candidate, program, split, index))
+
+        self.side_by_side([task(one) for one in work])
+
+    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """See `Executor`."""
+        futures = [self._pool.submit(contextvars.copy_context().run, task) for task in tasks]
+        wait(futures)
+        _raise_first(futures)
+        return [future.result() for future in futures]
+
+    def close(self) -> None:
+        """Let the worker threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _applied(self, candidate: Candidate) -> dspy.Module:
+        program = self._programs.pop(candidate.digest, None)
+        if program is None:
+            program = applied(self._program, candidate.by_path)
+            models.exchange(program, self._exchange)
+        self._programs[candidate.digest] = program
+        while len(self._programs) > _KEPT_PROGRAMS:
+            self._programs.popitem(last=False)
+        return program
+
+    def _rollout(
+        self, candidate: Candidate, program: dspy.Module, split: str, index: int
+    ) -> Rollout:
+        data = self._splits[split]
+        scope, trace = Scope(), []  # type: ignore[var-annotated]  # dspy appends its own tuples
+        SCOPE.set(scope)
+        began = self._clock.now()
+        with dspy.context(
+            lm=self._lm,
+            trace=trace,
+            callbacks=[*(dspy.settings.callbacks or []), self._guard],
+            disable_history=True,
+            usage_tracker=None,
+        ):
+            attempt = self._attempt(program, data[index], data.ids[index], held=split == "test")
+        score = attempt.score
+        if scope.failures and not score.is_missing:
+            score = Score.unscored(f"a model call failed: {', '.join(sorted(set(scope.failures)))}")
+        rollout = Rollout(
+            candidate.id,
+            candidate.digest,
+            split,
+            data.ids[index],
+            score,
+            attempt.outputs,
+            _steps(program, trace, attempt.said),
+            tuple(scope.keys),
+            scope.unmanaged,
+            attempt.error,
+            round(self._clock.now() - began, 6),
+        )
+        self._guard.count_rollout()
+        self._writer.append("rollout", rollout.to_json())
+        return rollout
+
+    def _attempt(
+        self, program: dspy.Module, example: dspy.Example, id: str, *, held: bool
+    ) -> _Attempt:
+        try:
+            prediction = _call(program, dict(example.inputs()))
+        except ContractError:
+            raise
+        except KeyboardInterrupt:
+            self._guard.interrupt()
+            raise RunStopped("interrupted") from None
+        except Exception as error:  # border: the user's program; what it raised is the feedback
+            told = f"{type(error).__name__}: {error}"[:500]
+            return _Attempt(None, Score(0.0, f"the program raised {told}"), told)
+        outputs = _outputs(prediction)
+        try:
+            score = self._metric.score(example, prediction, example_id=id)
+        except ContractError:
+            raise
+        except Exception as error:  # border: a judge's model call that failed; seen by the scope
+            told = f"the metric's model call failed: {type(error).__name__}"
+            return _Attempt(outputs, Score.unscored(told), type(error).__name__)
+        right = score.is_missing or score.value >= 1
+        return _Attempt(
+            outputs, score, said={} if held or right else self._said(example, prediction)
+        )
+
+    def _said(self, example: dspy.Example, prediction: Any) -> dict[str, str]:
+        """What the metric says to each predictor, where it speaks to single ones (as for GEPA)."""
+        if len(self._paths) < 2 or not self._metric.speaks_to_predictors:
+            return {}
+        scope = SCOPE.get()
+        failures = len(scope.failures) if scope else 0
+        try:
+            return {
+                path: self._metric.score(example, prediction, predictor=path).feedback
+                for path in self._paths
+            }
+        except Exception:  # border: the user's metric; the score stands without more words
+            if scope:
+                del scope.failures[failures:]
+            return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of one execution: outputs, score, the program's error, words to predictors."""
+
+    outputs: dict[str, Any] | None
+    score: Score
+    error: str = ""
+    said: Mapping[str, str] = field(default_factory=dict)
+
+
+def _raise_first(futures: Sequence[Future[Any]]) -> None:
+    """A broken contract before a stop: it is what the caller must mend."""
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    contract = [error for error in errors if not isinstance(error, RunStopped)]
+    for error in [*contract, *errors]:
+        raise error
+
+
+def _call(program: dspy.Module, inputs: dict[str, Any]) -> Any:
+    if hasattr(type(program), "forward") or not hasattr(type(program), "aforward"):
+        return program(**inputs)
+    return asyncio.run(program.acall(**inputs))
+
+
+def _outputs(prediction: Any) -> dict[str, Any]:
+    items = prediction.items() if hasattr(prediction, "items") else [("value", prediction)]
+    return {str(name): _plain(value) for name, value in items}
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return canonical.plain(value)
+    except TypeError:
+        return repr(value)[:200]
+
+
+def _steps(program: dspy.Module, trace: list[Any], said: Mapping[str, str]) -> tuple[Step, ...]:
+    """The trace by predictor path; a step whose values have no JSON form is left out."""
+    paths = {id(predictor): path for path, predictor in predictors(program).items()}
+    steps = []
+    for predictor, inputs, outputs in trace:
+        path = paths.get(id(predictor))
+        if path is not None:
+            try:
+                came, gave = canonical.plain(inputs), canonical.plain(dict(outputs))
+                steps.append(Step(path, came, gave, said.get(path, "")))
+            except TypeError:
+                continue
+    return tuple(steps)
