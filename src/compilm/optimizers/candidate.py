@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import canonical
-from ..artifact import Predictor
+from ..artifact import Nearest, Predictor
 
 __all__ = ["BASELINE", "Candidate", "Proposal"]
 
@@ -25,25 +25,26 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """States for every predictor of the program, in the program's order. `c0` is the baseline."""
+    """States for every predictor of the program, in the program's order. `c0` is the baseline.
+
+    `digest` is equal for candidates that put the same words into the prompts.
+    """
 
     number: int
     predictors: tuple[Predictor, ...]
     move: str = "baseline"
     parent: str | None = None
     note: str = ""
+    # Kept, because every look at a cell asks for it and a pool is long.
+    digest: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", canonical.digest([_words(p) for p in self.predictors]))
 
     @property
     def id(self) -> str:
         """`c` and the number in this run."""
         return f"c{self.number}"
-
-    @property
-    def digest(self) -> str:
-        """Equal for candidates that put the same words into the prompts."""
-        return canonical.digest(
-            [[p.path, p.instructions, [dict(demo) for demo in p.demos]] for p in self.predictors]
-        )
 
     @property
     def by_path(self) -> dict[str, Predictor]:
@@ -52,10 +53,12 @@ class Candidate:
 
     @property
     def size(self) -> int:
-        """Characters of instructions and demonstrations: what every call carries along."""
+        """Characters of instructions and demonstrations: what every call carries along.
+
+        Of demonstrations that are chosen per call those of average length count.
+        """
         return sum(
-            len(p.instructions) + sum(len(canonical.dumps(dict(demo))) for demo in p.demos)
-            for p in self.predictors
+            len(p.instructions) + _length(p.demos) + _shown(p.nearest) for p in self.predictors
         )
 
     def child(self, number: int, proposal: Proposal) -> Candidate:
@@ -71,7 +74,7 @@ class Candidate:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The body of a `candidate` record."""
+        """The body of a `candidate` record. A pool is named by size and digest, not repeated."""
         return {
             "id": self.id,
             "number": self.number,
@@ -79,8 +82,38 @@ class Candidate:
             "parent": self.parent,
             "move": self.move,
             "note": self.note,
-            "predictors": {
-                p.path: {"instructions": p.instructions, "demos": [dict(d) for d in p.demos]}
-                for p in self.predictors
-            },
+            "predictors": {p.path: _recorded(p) for p in self.predictors},
         }
+
+
+def _words(predictor: Predictor) -> list[Any]:
+    words = [predictor.path, predictor.instructions, [dict(demo) for demo in predictor.demos]]
+    return words if predictor.nearest is None else [*words, _named(predictor.nearest)]
+
+
+def _recorded(predictor: Predictor) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "instructions": predictor.instructions,
+        "demos": [dict(demo) for demo in predictor.demos],
+    }
+    return body if predictor.nearest is None else {**body, "nearest": _named(predictor.nearest)}
+
+
+def _named(nearest: Nearest) -> dict[str, Any]:
+    return {
+        "k": nearest.k,
+        "embedder": nearest.embedder,
+        "size": len(nearest.pool),
+        "digest": nearest.pool_digest,
+    }
+
+
+def _length(demos: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(canonical.dumps(dict(demo))) for demo in demos)
+
+
+def _shown(nearest: Nearest | None) -> int:
+    if nearest is None or not nearest.pool:
+        return 0
+    count = min(nearest.k, len(nearest.pool))
+    return round(count * _length(nearest.pool) / len(nearest.pool))
