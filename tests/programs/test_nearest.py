@@ -103,6 +103,12 @@ def test_a_train_example_does_not_see_itself_after_a_step_that_rewrote_it() -> N
         assert chosen(1, "my card, lost on the train") == [CARDS]
 
 
+def test_a_train_example_does_not_see_itself_under_other_names() -> None:
+    """A program that calls its input otherwise than the data does."""
+    with scoring({"message": CARDS, "label": "cards"}):
+        assert chosen(1, CARDS) == ["I lost my card"]
+
+
 def test_the_threads_of_dspy_know_which_example_is_scored() -> None:
     class Crowd(dspy.Module):
         def forward(self, text: str) -> dspy.Prediction:
