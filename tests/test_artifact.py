@@ -17,12 +17,24 @@ import pytest
 from hypothesis import given, settings
 
 from compilm import canonical
-from compilm.artifact import Artifact, Field, Predictor, file, parse, read, schema, secret_in, write
+from compilm.artifact import (
+    Artifact,
+    Field,
+    Nearest,
+    Predictor,
+    file,
+    parse,
+    read,
+    schema,
+    secret_in,
+    write,
+)
 from compilm.errors import ArtifactError, ArtifactTampered, ArtifactTooNew, ArtifactUnreadable
 from compilm.randomness import rng
 from compilm.testing.strategies import artifacts, json_values
 
 DIGEST = canonical.text_digest("x")
+POOL = ({"question": "Is fire hot?", "answer": "yes"}, {"question": "Is snow?", "answer": "no"})
 
 
 def body() -> dict[str, Any]:
@@ -34,6 +46,7 @@ def body() -> dict[str, Any]:
         (Field("answer", "Literal['yes', 'no']", ""),),
         "Answer the question.",
         ({"question": "Is ice cold?", "answer": "yes"}, {"question": "é\u2028", "answer": "no"}),
+        Nearest(1, "words-v1", POOL),
     )
     half = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
     return {
@@ -118,6 +131,10 @@ def test_an_artifact_cannot_be_changed_through_what_it_gives() -> None:
     artifact.content["program"].clear()
     artifact.provenance.clear()
     artifact.predictors[0].demos[0]["answer"] = "no"
+    nearest = artifact.predictors[0].nearest
+    assert nearest is not None
+    nearest.pool[0]["answer"] = "no"
+    nearest.to_json()["pool"].clear()
     artifact.scores["baseline"].clear()
     artifact.models["default"] = "other"
     given_body = body()
@@ -135,6 +152,7 @@ def test_the_named_parts_are_those_of_the_content() -> None:
     assert artifact.verdict == "proven"
     assert artifact.scores["gain"] is None
     assert artifact.predictors[0].outputs == (Field("answer", "Literal['yes', 'no']"),)
+    assert artifact.predictors[0].nearest == Nearest(1, "words-v1", POOL)
 
 
 def with_change(path: str, value: Any) -> dict[str, Any]:
@@ -160,6 +178,12 @@ def with_change(path: str, value: Any) -> dict[str, Any]:
         ("content.program.predictors.0.demos.0", [], "predictors[0].demos[0]: expected an object"),
         ("content.program.predictors.0.inputs.0.type", 3, "inputs[0].type: expected a text"),
         ("content.program.predictors.0.inputs.0.name", "answer", "'answer' stands twice"),
+        ("content.program.predictors.0.nearest", None, "nearest: expected an object, found None"),
+        ("content.program.predictors.0.nearest.k", 0, "nearest.k: expected 1 or more, found 0"),
+        ("content.program.predictors.0.nearest.k", True, "nearest.k: expected a whole number"),
+        ("content.program.predictors.0.nearest.embedder", "", "embedder: expected a name"),
+        ("content.program.predictors.0.nearest.pool.1", 5, "nearest.pool[1]: expected an object"),
+        ("content.program.predictors.0.nearest.more", 5, "nearest.more: unknown key"),
         ("content.models", [], "content.models: expected an object"),
         ("content.search.level", True, "content.search.level: expected a whole number"),
         ("content.search.budget.usd", "2", "content.search.budget.usd: expected a number"),
@@ -216,6 +240,9 @@ def test_a_key_in_a_demo_is_refused_by_path_and_not_repeated(text: str) -> None:
         Artifact.build(**whole)
     assert "content.program.predictors[0].demos[1].question: looks like a key" in str(caught.value)
     assert text not in str(caught.value)
+    whole = with_change("content.program.predictors.0.nearest.pool.0.question", text)
+    with pytest.raises(ArtifactError, match=r"nearest\.pool\[0\]\.question: looks like a key"):
+        Artifact.build(**whole)
 
 
 def test_a_key_is_known_by_its_name_too() -> None:
@@ -230,7 +257,7 @@ def test_a_key_is_known_by_its_name_too() -> None:
 
 def test_a_later_schema_is_refused_with_both_numbers() -> None:
     document = {**made().to_json(), "schema": 7}
-    with pytest.raises(ArtifactTooNew, match=r"a\.json: schema 7 .* up to schema 1.*Upgrade"):
+    with pytest.raises(ArtifactTooNew, match=r"a\.json: schema 7 .* up to schema 2.*Upgrade"):
         parse(canonical.dumps(document).encode(), "a.json")
 
 
@@ -253,14 +280,39 @@ def test_an_older_schema_is_migrated_after_its_seal_is_checked(
         content["verdict"] = content.pop("outcome")
         return {**old, "content": content}
 
-    monkeypatch.setattr("compilm.artifact.document.MIGRATIONS", {0: renamed})
+    monkeypatch.setattr("compilm.artifact.document.MIGRATIONS", {**schema.MIGRATIONS, 0: renamed})
     old = {**made().to_json(), "schema": 0}
     old["content"]["outcome"] = old["content"].pop("verdict")
     assert parse(sealed(old)) == made()
     old["content"]["outcome"] = "likely"
     with pytest.raises(ArtifactTampered):
         parse(canonical.dumps(old).encode())
-    assert not schema.MIGRATIONS
+
+
+def test_every_older_schema_has_a_migration() -> None:
+    assert list(schema.MIGRATIONS) == list(range(1, schema.SCHEMA))
+
+
+# As the last version with schema 1 wrote it.
+OLD = Path(__file__).parent / "artifacts" / "schema-1.json"
+
+
+def test_a_file_of_schema_1_is_read_and_stays_what_it_is(tmp_path: Path) -> None:
+    old = read(OLD)
+    assert old.digest == json.loads(OLD.read_text("utf-8"))["digest"]
+    assert old.predictors[0].nearest is None
+    assert len(old.predictors[0].demos) == 2
+    again = read(write(old, tmp_path))
+    assert (again, again.digest, again.to_json()["schema"]) == (old, old.digest, 2)
+    whole = body()
+    del whole["content"]["program"]["predictors"][0]["nearest"]
+    assert Artifact.build(**whole) == old
+
+
+def test_a_changed_file_of_schema_1_is_tampered() -> None:
+    spoiled = OLD.read_text("utf-8").replace("Is ice cold?", "Is ice hot?")
+    with pytest.raises(ArtifactTampered, match="seal"):
+        parse(spoiled.encode())
 
 
 def test_a_changed_file_is_tampered_and_a_forged_digest_too() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from compilm import canonical
-from compilm.artifact import Artifact, Change, Field, Predictor, describe, diff
+from compilm.artifact import Artifact, Change, Field, Nearest, Predictor, describe, diff
 from compilm.testing.strategies import artifacts, texts
 
 DIGEST = canonical.text_digest("x")
@@ -98,6 +98,53 @@ def test_demos_are_compared_as_a_bag() -> None:
     ]
 
 
+ONCE, OTHER = {"question": "a", "answer": "1"}, {"question": "b", "answer": "2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (
+            None,
+            Nearest(8, "words-v1", (ONCE, OTHER)),
+            ["  demos per call: none -> 8 nearest of a pool of 2 (words-v1)",
+             "  their pool: 2 more, 0 fewer"],
+        ),
+        (
+            Nearest(8, "words-v1", (ONCE, OTHER)),
+            Nearest(4, "words-v1", (ONCE, OTHER)),
+            ["  demos per call: 8 nearest of a pool of 2 (words-v1) -> "
+             "4 nearest of a pool of 2 (words-v1)"],
+        ),
+        (
+            Nearest(8, "words-v1", (ONCE, ONCE)),
+            Nearest(8, "words-v1", (ONCE, OTHER)),
+            ["  their pool: 1 more, 1 fewer"],
+        ),
+        (
+            Nearest(8, "words-v1", (ONCE, OTHER)),
+            Nearest(8, "words-v1", (OTHER, ONCE)),
+            ["  their pool changed order"],
+        ),
+    ],
+    ids=["new", "fewer shown", "another demo", "another order"],
+)  # fmt: skip
+def test_a_choice_of_demos_per_call_is_told_by_number(
+    before: Nearest | None, after: Nearest | None, lines: list[str]
+) -> None:
+    pair = made(replace(DRAFT, nearest=before)), made(replace(DRAFT, nearest=after))
+    assert list(diff(*pair).predictors[0].lines()) == ["predictor draft", *lines]
+    assert len(list(diff(*pair[::-1]).predictors[0].lines())) == 1 + len(lines)
+    assert pair[0].digest != pair[1].digest
+
+
+def test_a_predictor_that_is_added_brings_its_pool() -> None:
+    new = replace(DRAFT, path="check", nearest=Nearest(1, "words-v1", (ONCE, OTHER)))
+    change = diff(made(DRAFT), made(DRAFT, new)).predictors[0]
+    assert change.nearest is not None
+    assert (change.kind, change.nearest.added) == ("added", (ONCE, OTHER))
+
+
 @pytest.mark.parametrize("kind", ["added", "removed"])
 def test_a_predictor_on_one_side_only_is_named(kind: str) -> None:
     pair = made(DRAFT), made(DRAFT, replace(DRAFT, path="check"))
@@ -126,7 +173,8 @@ def test_figures_and_names_are_compared_by_path() -> None:
 
 
 def test_a_description_tells_the_outcome_the_cost_and_the_texts() -> None:
-    artifact = made(DRAFT, replace(DRAFT, path="check", demos=DRAFT.demos[:1]))
+    nearest = Nearest(8, "words-v1", (ONCE, OTHER))
+    artifact = made(DRAFT, replace(DRAFT, path="check", demos=DRAFT.demos[:1], nearest=nearest))
     text = describe(artifact)
     assert text.splitlines()[:3] == [
         f"claims:Desk  {canonical.short(artifact.digest)}  likely",
@@ -143,6 +191,7 @@ def test_a_description_tells_the_outcome_the_cost_and_the_texts() -> None:
         "  | Be kind.",
         "  2 demos",
         "  1 demo",
+        "  for each call the 8 nearest of a pool of 2 (words-v1)",
     ):
         assert line in text.splitlines()
     assert "gain" not in text

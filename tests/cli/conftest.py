@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compilm import canonical
-from compilm.artifact import Artifact, Field, Predictor, write
+from compilm.artifact import Artifact, Field, Nearest, Predictor, write
 from compilm.cli.main import main
 
 DIGEST = canonical.text_digest("x")
@@ -81,6 +81,7 @@ def artifact(
     *,
     run: str = "desk-1",
     models: Mapping[str, str] | None = None,
+    nearest: Nearest | None = None,
 ) -> Artifact:
     """An artifact for the starter's program."""
     team = "Literal['orders', 'workshop', 'returns', 'billing']"
@@ -91,6 +92,7 @@ def artifact(
         (Field("team", team),),
         instructions,
         demos,
+        nearest,
     )
     half = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8}
     content: dict[str, Any] = {

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Command, artifact
 
-from compilm.artifact import read
+from compilm.artifact import Nearest, read, write
 from compilm.journal import Record, SqliteJournal
 
 SPENT = {"rollouts": 4, "calls": 1234, "tokens": 9, "usd": None, "seconds": 1.0}
+NEAREST = Nearest(
+    2, "words-v1", tuple({"message": f"message {n}", "team": "orders"} for n in range(3))
+)
 GAIN = {"value": 0.1, "low": 0.05, "high": 0.15, "n": 20}
 
 
@@ -106,10 +109,19 @@ class TestShow:
         assert (done.code, "it has route" in done.err) == (2, True)
 
     def test_shows_demos_of_any_value(self, folder: Path, command: Command) -> None:
-        from compilm.artifact import write
-
         write(artifact(demos=({"message": ["a", 1]},)), folder / "odd")
         assert "message: ['a', 1]" in command("show", "odd", "route").out
+
+    def test_counts_demos_that_are_chosen_per_call(self, folder: Path, command: Command) -> None:
+        write(artifact(nearest=NEAREST), folder / "near")
+        assert (
+            "for each call the 2 nearest of a pool of 3 (words-v1)" in command("show", "near").out
+        )
+        shown = command("show", "near", "route").out
+        assert "for each call the 2 nearest of a pool of 3 (words-v1)" in shown
+        assert "message 1" not in shown
+        body = command("show", "near", "route", "--json").json
+        assert body["nearest"]["pool"][1] == {"message": "message 1", "team": "orders"}
 
     def test_refuses_a_changed_artifact(self, two: tuple[Path, Path], command: Command) -> None:
         file = two[0] / "artifact.json"
@@ -158,6 +170,18 @@ class TestDiff:
         assert command("diff", "old", "old").out == "no difference\n"
         assert command("diff", "old", "old", "--json").json["same"] is True
 
+    def test_tells_of_demos_that_are_chosen_per_call(self, folder: Path, command: Command) -> None:
+        write(artifact(), folder / "old")
+        write(artifact(nearest=NEAREST), folder / "near")
+        choice = "2 nearest of a pool of 3 (words-v1)"
+        assert f"demos per call: none -> {choice}" in command("diff", "old", "near").out
+        assert f"demos per call: {choice} -> none" in command("diff", "near", "old").out
+        told = command("diff", "old", "near", "--json").json["diff"]["predictors"][0]
+        assert len(told["nearest"]["added"]) == 3
+        command("diff", "old", "near", "--html", "changes.html")
+        page = (folder / "changes.html").read_text()
+        assert f"<li>demos per call: none -&gt; {choice}" in page
+
     def test_is_one_json_object(self, two: tuple[Path, Path], command: Command) -> None:
         told = command("diff", "old", "new", "--json").json
         assert told["same"] is False
@@ -166,8 +190,6 @@ class TestDiff:
     def test_writes_a_page_that_escapes_and_loads_nothing(
         self, two: tuple[Path, Path], folder: Path, command: Command
     ) -> None:
-        from compilm.artifact import write
-
         write(artifact(models={"default": "openai/<other>"}), folder / "third")
         command("diff", "old", "new", "--html", "changes.html")
         page = (folder / "changes.html").read_text()

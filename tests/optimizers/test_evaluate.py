@@ -12,6 +12,7 @@ import dspy
 import pytest
 from dspy import lm15
 
+from compilm.artifact import Nearest
 from compilm.errors import MetricError, ProgramError, RunStopped
 from compilm.metrics import Metric, Score
 from compilm.optimizers.budget import Budget
@@ -106,6 +107,22 @@ def test_many_candidates_are_run_and_the_oldest_programs_let_go(plain: Bench) ->
     assert [r.candidate for r in found] == [who.id for who in crowd]
     assert len(plain.evaluator.executor._programs) == 64
     assert only(plain).candidate == "c0"
+
+
+@pytest.mark.parametrize(("split", "itself"), [("train", False), ("val", True), ("test", True)])
+def test_only_train_examples_are_kept_from_seeing_themselves(split: str, itself: bool) -> None:
+    """Val and test run as the program will be served: there such a demonstration is the best."""
+    with bench() as made:
+        data = made.job.splits[split]
+        pool = tuple({"text": example.text, "label": example.label} for example in data)
+        (state,) = made.baseline.predictors
+        who = Candidate(1, (replace(state, nearest=Nearest(2, "words-v1", pool)),))
+        made.evaluator.run([(who, 3)], split)
+        (request,) = worlds.engine_of(made.job.roles["default"]).requests
+        *shown, call = [m.text or "" for m in request.messages if m.role == "user"]
+        told = f"[[ ## text ## ]]\n{data[3].text}"
+        assert (len(shown), call.startswith(told)) == (2, True)
+        assert any(text.startswith(told) for text in shown) is itself
 
 
 @pytest.mark.parametrize(

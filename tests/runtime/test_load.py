@@ -18,8 +18,14 @@ import pydantic
 import pytest
 
 from compilm import canonical
-from compilm.artifact import Artifact, Predictor, write
-from compilm.errors import ArtifactError, ArtifactMismatch, ConfigError, ProgramError
+from compilm.artifact import Artifact, Nearest, Predictor, write
+from compilm.errors import (
+    ArtifactError,
+    ArtifactMismatch,
+    ArtifactTooNew,
+    ConfigError,
+    ProgramError,
+)
 from compilm.programs.predictors import described, shape
 from compilm.runtime.load import Runtime, load
 from compilm.testing.engines import scripted_lm
@@ -367,13 +373,63 @@ def test_no_other_program_is_imported(package: str, reference: str, allow: list[
         assert not [name for name in set(sys.modules) - before if package in name]
 
 
+NEAREST = Nearest(
+    2,
+    "words-v1",
+    ({"question": "Is it hot?", "answer": "no"}, {"question": "What is a dog?", "answer": "a pet"},
+     {"question": "What is a cat?", "answer": "a pet"}),
+)  # fmt: skip
+
+
+def choosing() -> Artifact:
+    (state,) = shape(dspy.Predict("question -> answer"))
+    return artifact_of(dspy.Predict("question -> answer"), (replace(state, nearest=NEAREST),))
+
+
+def questions(runtime: Runtime) -> list[list[str]]:
+    """What the requests showed and asked, in order."""
+    return [
+        [
+            (message.text or "").split("\n")[1]
+            for message in request.messages
+            if message.role == "user"
+        ]
+        for request in requests(runtime)
+    ]
+
+
+def test_demos_are_chosen_for_every_call_in_a_loop_a_task_and_a_thread(tmp_path: Path) -> None:
+    write(choosing(), tmp_path)
+    roles = {"default": scripted_lm(SCRIPT)}
+    runtime = load(tmp_path, dspy.Predict("question -> answer"), roles=roles)
+    runtime(question="A cat: what is it?")
+    asyncio.run(runtime.acall(question="A dog: what is it?"))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(runtime, question="Is it not hot?").result()
+    cat, dog, hot = "What is a cat?", "What is a dog?", "Is it hot?"
+    found = questions(runtime)
+    assert found[0] == [dog, cat, "A cat: what is it?"]
+    assert found[1] == [cat, dog, "A dog: what is it?"]
+    assert found[2][1:] == [hot, "Is it not hot?"]
+    assert runtime.artifact.predictors == shape(runtime.program)
+
+
+def test_an_artifact_that_chooses_demos_in_a_way_unknown_here_is_refused() -> None:
+    (state,) = choosing().predictors
+    later = replace(state, nearest=replace(NEAREST, embedder="words-v2"))
+    program = dspy.Predict("question -> answer")
+    with pytest.raises(ArtifactTooNew, match=r"'self' chooses its demos with 'words-v2'"):
+        load(artifact_of(program, (later,)), program, roles={"default": scripted_lm(SCRIPT)})
+
+
 LIGHT = """
 import sys, dspy
 from compilm import load
 from compilm.testing.engines import scripted_lm
-runtime = load(sys.argv[1], dspy.ChainOfThought("question -> answer"),
-               roles={"default": scripted_lm([{"reasoning": "r", "answer": "a"}])})
+runtime = load(sys.argv[1], dspy.Predict("question -> answer"),
+               roles={"default": scripted_lm([{"answer": "a"}])})
 assert runtime(question="Why?").answer == "a"
+assert len(runtime.roles["default"].engine.requests[0].messages) == 5
 heavy = ["mlflow", "datasets", "faiss", "numpy", "pandas", "pyarrow", "optuna", "litellm",
          "langgraph", "fastapi"]
 ours = [f"compilm.{name}" for name in ("optimizers", "metrics", "datasets", "tracking", "cli")]
@@ -382,7 +438,7 @@ print([name for name in [*heavy, *ours] if name in sys.modules])
 
 
 def test_serving_imports_nothing_heavy_and_no_compile_time_code(tmp_path: Path) -> None:
-    path = write(artifact_of(dspy.ChainOfThought("question -> answer")), tmp_path)
+    path = write(choosing(), tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", LIGHT, str(path)],
         capture_output=True,

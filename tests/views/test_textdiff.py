@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compilm import canonical
 from compilm.views.rows import Prompt
 from compilm.views.textdiff import (
     demos_html,
@@ -92,3 +93,28 @@ def test_a_prompt_for_a_terminal_lists_demonstrations_by_sign() -> None:
     shown = prompt_text(Prompt("A.", ({"q": 1},)), Prompt("B.", ({"q": 2},)))
     assert shown.splitlines() == ["[-A-]{+B+}.", '+ {"q":2}', '- {"q":1}']
     assert prompt_text(Prompt("A."), Prompt("A.")) == ""
+
+
+CHOICE = {"k": 8, "embedder": "words-v1", "size": 400, "digest": "sha256:aa"}
+
+
+def test_demonstrations_chosen_per_call_are_told_in_words() -> None:
+    before, after = Prompt.of({"instructions": "A."}), Prompt.of({"nearest": CHOICE})
+    told = "demonstrations for each call: none before, 8 nearest of a pool of 400 (words-v1) after"
+    assert told in prompt_html(before, after)
+    assert told in prompt_text(before, after)
+    assert prompt_html(after, after) == prompt_text(after, after) == ""
+    other = Prompt.of({"nearest": {**CHOICE, "digest": "sha256:bb"}})
+    assert "which is another pool now" in prompt_text(after, other)
+
+
+def test_a_pool_is_told_the_same_from_a_record_that_holds_it_and_one_that_names_it() -> None:
+    pool = [{"q": 1}, {"q": 2}]
+    whole = Prompt.of({"nearest": {"k": 1, "embedder": "words-v1", "pool": pool}})
+    named = {"k": 1, "embedder": "words-v1", "size": 2, "digest": canonical.digest(pool)}
+    assert whole == Prompt.of({"nearest": named})
+
+
+def test_a_record_that_says_little_of_its_choice_is_read() -> None:
+    assert Prompt.of({"nearest": None}) == Prompt.of({"nearest": "odd"}) == Prompt()
+    assert Prompt.of({"nearest": {"k": 2}}).nearest == "2 nearest of a pool of 0 (unknown)"

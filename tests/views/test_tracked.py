@@ -88,6 +88,12 @@ def test_a_prompt_never_becomes_a_template(text: str) -> None:
     assert shown.replace(" ", "") == text.replace(" ", "")
 
 
+def test_a_prompt_tells_how_its_demonstrations_are_chosen() -> None:
+    nearest = {"k": 8, "embedder": "words-v1", "size": 400, "digest": "sha256:aa"}
+    shown = tracked.prompt_text(Prompt.of({"instructions": "Sort.", "nearest": nearest}))
+    assert shown == "Sort.\n\nDemonstrations for each call: 8 nearest of a pool of 400 (words-v1)"
+
+
 def test_the_note_is_a_table_with_the_finding_above() -> None:
     note = tracked.note(PROVEN)
     assert note.startswith("**Proven better.** The compiled program scores 0.724")

@@ -1,6 +1,6 @@
 """The compiled program as data: one JSON file that is written, checked and read, never executed.
 
-    {"schema": 1, "digest": ..., "seal": ..., "content": {...}, "provenance": {...}}
+    {"schema": 2, "digest": ..., "seal": ..., "content": {...}, "provenance": {...}}
 
 `digest` is over the content alone and says what the artifact *is*: two compiles with one outcome
 share it. `seal` is over everything else in the file and says that nobody touched it. The file is
@@ -8,10 +8,10 @@ canonical JSON and one newline; any layout of the same value is read. Nothing he
 """
 
 from .description import describe
-from .difference import Change, Diff, PredictorDiff, diff
+from .difference import Change, Diff, NearestDiff, PredictorDiff, diff
 from .document import Artifact, parse
 from .file import FILE, file_bytes, read, write
-from .predictor import Field, Predictor
+from .predictor import Field, Nearest, Predictor
 from .schema import SCHEMA
 from .secrets import secret_in
 
@@ -22,6 +22,8 @@ __all__ = [
     "Change",
     "Diff",
     "Field",
+    "Nearest",
+    "NearestDiff",
     "Predictor",
     "PredictorDiff",
     "describe",

@@ -82,3 +82,5 @@ def _predictor(predictor: Predictor) -> Iterator[str]:
     yield f"{predictor.path} ({predictor.role})  {inputs} -> {outputs}"
     yield from (f"  | {line}" for line in predictor.instructions.splitlines())
     yield f"  {len(predictor.demos)} demo{'' if len(predictor.demos) == 1 else 's'}"
+    if predictor.nearest is not None:
+        yield f"  for each call the {predictor.nearest}"

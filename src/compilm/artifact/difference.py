@@ -13,11 +13,12 @@ from .. import canonical
 from ..canonical import Json
 from .description import estimate_text
 from .document import Artifact
-from .predictor import Predictor
+from .predictor import Nearest, Predictor
 
-__all__ = ["Change", "Diff", "PredictorDiff", "diff"]
+__all__ = ["Change", "Diff", "NearestDiff", "PredictorDiff", "diff"]
 
 Kind = Literal["same", "added", "removed"]
+Demos = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,29 @@ class Change:
     name: str
     before: Json
     after: Json
+
+
+@dataclass(frozen=True, slots=True)
+class NearestDiff:
+    """What changed about the demos chosen per call: the choice as text, and the pool's demos.
+
+    >>> list(NearestDiff("none", "8 nearest of a pool of 1 (words-v1)", ({"q": 1},)).lines())[1]
+    '  their pool: 1 more, 0 fewer'
+    """
+
+    before: str
+    after: str
+    added: Demos = ()
+    removed: Demos = ()
+
+    def lines(self) -> Iterator[str]:
+        """This change as lines for a terminal: a pool is counted, not listed."""
+        if self.before != self.after:
+            yield f"  demos per call: {self.before} -> {self.after}"
+        if self.added or self.removed:
+            yield f"  their pool: {len(self.added)} more, {len(self.removed)} fewer"
+        elif self.before == self.after:
+            yield "  their pool changed order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +68,11 @@ class PredictorDiff:
     kind: Literal["added", "removed", "changed"]
     before: str
     after: str
-    demos_added: tuple[dict[str, Any], ...] = ()
-    demos_removed: tuple[dict[str, Any], ...] = ()
+    demos_added: Demos = ()
+    demos_removed: Demos = ()
     demos_reordered: bool = False
     shape_changed: bool = False
+    nearest: NearestDiff | None = None
 
     def words(self) -> tuple[tuple[Kind, str], ...]:
         """Runs of words that both have, that only the new has, and that only the old has."""
@@ -75,6 +100,8 @@ class PredictorDiff:
             yield "  its demos changed order"
         for sign, demos in (("-", self.demos_removed), ("+", self.demos_added)):
             yield from (f"  {sign} demo {canonical.dumps(demo)}" for demo in demos)
+        if self.nearest is not None:
+            yield from self.nearest.lines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +151,13 @@ def diff(before: Artifact, after: Artifact) -> Diff:
 def _compared(path: str, old: Predictor | None, new: Predictor | None) -> PredictorDiff | None:
     if old == new:
         return None
-    added, removed = _demos(old, new)
+    sides = [each.demos if each is not None else () for each in (old, new)]
+    added, removed = _only_one_has(*sides)
+    chosen = _nearest(*(each.nearest if each is not None else None for each in (old, new)))
     if old is None or new is None:
         before, after = (each.instructions if each is not None else "" for each in (old, new))
-        return PredictorDiff(
-            path, "added" if old is None else "removed", before, after, added, removed
-        )
+        kind: Literal["added", "removed"] = "added" if old is None else "removed"
+        return PredictorDiff(path, kind, before, after, added, removed, nearest=chosen)
     return PredictorDiff(
         path,
         "changed",
@@ -139,17 +167,21 @@ def _compared(path: str, old: Predictor | None, new: Predictor | None) -> Predic
         removed,
         demos_reordered=old.demos != new.demos and not added and not removed,
         shape_changed=(old.role, old.inputs, old.outputs) != (new.role, new.inputs, new.outputs),
+        nearest=chosen,
     )
 
 
-def _demos(
-    old: Predictor | None, new: Predictor | None
-) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+def _nearest(old: Nearest | None, new: Nearest | None) -> NearestDiff | None:
+    if old == new:
+        return None
+    before, after = ("none" if each is None else str(each) for each in (old, new))
+    pools = [each.pool if each is not None else () for each in (old, new)]
+    return NearestDiff(before, after, *_only_one_has(*pools))
+
+
+def _only_one_has(old: Demos, new: Demos) -> tuple[Demos, Demos]:
     """Demos that only `new` and that only `old` has, each as often as it is there once more."""
-    held, wanted = (
-        Counter(canonical.dumps(demo) for demo in (each.demos if each is not None else ()))
-        for each in (old, new)
-    )
+    held, wanted = (Counter(canonical.dumps(demo) for demo in each) for each in (old, new))
     added, removed = wanted - held, held - wanted
     return (
         tuple(canonical.loads(demo) for demo in added.elements()),

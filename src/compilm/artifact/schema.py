@@ -1,4 +1,7 @@
-"""The form of an artifact, field by field: what schema 1 allows and nothing else."""
+"""The form of an artifact, field by field: what schema 2 allows and nothing else.
+
+Schema 1 had no `nearest` in a predictor; its files are read as they stand.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ from .form import (
     text,
 )
 
-__all__ = ["FORM", "MIGRATIONS", "SCHEMA"]
+__all__ = ["FORM", "MIGRATIONS", "NEAREST", "SCHEMA"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 # What turns a body of an older schema into one of the next: {schema it reads: function}.
-MIGRATIONS: Mapping[int, Callable[[dict[str, Json]], dict[str, Json]]] = {}
+MIGRATIONS: Mapping[int, Callable[[dict[str, Json]], dict[str, Json]]] = {1: lambda body: body}
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -67,14 +70,23 @@ def _distinct(names: list[str], at: str) -> None:
         raise Departure(f"{at}: {twice[0]!r} stands twice")
 
 
+def _at_least_one(value: Json, at: str) -> None:
+    count(value, at)
+    if value == 0:
+        raise Departure(f"{at}: expected 1 or more, found 0")
+
+
+NEAREST = record(k=_at_least_one, embedder=name, pool=list_of(mapping_of(anything)))
 _FIELD = record(name=name, type=text, desc=text)
 _PREDICTOR = record(
+    optional="nearest",
     path=name,
     role=name,
     inputs=list_of(_FIELD),
     outputs=list_of(_FIELD),
     instructions=text,
     demos=list_of(mapping_of(anything)),
+    nearest=NEAREST,
 )
 _LIMITS = record(
     optional="rollouts calls tokens usd seconds",

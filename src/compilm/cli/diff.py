@@ -66,6 +66,7 @@ def _predictor(one: PredictorDiff) -> str:
     words = "".join(_TAGS[kind].format(html.escape(text)) for kind, text in one.words())
     demos = [_TAGS["removed"].format(html.escape(str(demo))) for demo in one.demos_removed]
     demos += [_TAGS["added"].format(html.escape(str(demo))) for demo in one.demos_added]
+    demos += [html.escape(line.strip()) for line in (one.nearest.lines() if one.nearest else ())]
     listed = "".join(f"<li>{demo}" for demo in demos)
     return (
         f"<h2>{html.escape(one.path)} ({one.kind})</h2><pre>{words}</pre>"

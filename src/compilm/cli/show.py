@@ -101,6 +101,9 @@ def _tell(one: Predictor, out: Out) -> None:
         out.say(f"demo {number}")
         for name, value in demo.items():
             out.say(f"  {name}: {_text(value)}")
+    if one.nearest is not None:
+        out.say()
+        out.say(f"for each call the {one.nearest}; --json lists the pool")
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import canonical
-from ..artifact import Predictor
+from ..artifact import Nearest, Predictor
 
 __all__ = ["BASELINE", "Candidate", "Proposal"]
 
@@ -42,11 +42,11 @@ class Candidate:
     parent: str | None = None
     note: str = ""
     shown: frozenset[str] = frozenset()
+    # Kept, because every look at a cell asks for it and a pool is long.
     digest: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        said = [[p.path, p.instructions, [dict(demo) for demo in p.demos]] for p in self.predictors]
-        object.__setattr__(self, "digest", canonical.digest(said))
+        object.__setattr__(self, "digest", canonical.digest([_words(p) for p in self.predictors]))
 
     @property
     def id(self) -> str:
@@ -60,10 +60,12 @@ class Candidate:
 
     @property
     def size(self) -> int:
-        """Characters of instructions and demonstrations: what every call carries along."""
+        """Characters of instructions and demonstrations: what every call carries along.
+
+        Of demonstrations that are chosen per call those of average length count.
+        """
         return sum(
-            len(p.instructions) + sum(len(canonical.dumps(dict(demo))) for demo in p.demos)
-            for p in self.predictors
+            len(p.instructions) + _length(p.demos) + _shown(p.nearest) for p in self.predictors
         )
 
     def child(self, number: int, proposal: Proposal) -> Candidate:
@@ -80,7 +82,7 @@ class Candidate:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The body of a `candidate` record."""
+        """The body of a `candidate` record. A pool is named by size and digest, not repeated."""
         return {
             "id": self.id,
             "number": self.number,
@@ -89,8 +91,38 @@ class Candidate:
             "move": self.move,
             "note": self.note,
             "shown": sorted(self.shown),
-            "predictors": {
-                p.path: {"instructions": p.instructions, "demos": [dict(d) for d in p.demos]}
-                for p in self.predictors
-            },
+            "predictors": {p.path: _recorded(p) for p in self.predictors},
         }
+
+
+def _words(predictor: Predictor) -> list[Any]:
+    words = [predictor.path, predictor.instructions, [dict(demo) for demo in predictor.demos]]
+    return words if predictor.nearest is None else [*words, _named(predictor.nearest)]
+
+
+def _recorded(predictor: Predictor) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "instructions": predictor.instructions,
+        "demos": [dict(demo) for demo in predictor.demos],
+    }
+    return body if predictor.nearest is None else {**body, "nearest": _named(predictor.nearest)}
+
+
+def _named(nearest: Nearest) -> dict[str, Any]:
+    return {
+        "k": nearest.k,
+        "embedder": nearest.embedder,
+        "size": len(nearest.pool),
+        "digest": nearest.pool_digest,
+    }
+
+
+def _length(demos: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(canonical.dumps(dict(demo))) for demo in demos)
+
+
+def _shown(nearest: Nearest | None) -> int:
+    if nearest is None or not nearest.pool:
+        return 0
+    count = min(nearest.k, len(nearest.pool))
+    return round(count * _length(nearest.pool) / len(nearest.pool))

@@ -23,6 +23,7 @@ from ..datasets import DataSet
 from ..errors import ContractError, RunStopped
 from ..metrics import Metric, Score
 from ..programs import models
+from ..programs.nearest import scoring
 from ..programs.predictors import applied, predictors
 from .calls import SCOPE, Scope
 from .candidate import Candidate
@@ -120,12 +121,18 @@ class LocalExecutor:
         scope, trace = Scope(), []  # type: ignore[var-annotated]  # dspy appends its own tuples
         SCOPE.set(scope)
         began = self._clock.now()
-        with dspy.context(
-            lm=self._lm,
-            trace=trace,
-            callbacks=[*(dspy.settings.callbacks or []), self._guard],
-            disable_history=True,
-            usage_tracker=None,
+        # Pools are made of train examples, which must not see themselves; val and test run as
+        # they will be served.
+        asked = data[index] if split == "train" else None
+        with (
+            dspy.context(
+                lm=self._lm,
+                trace=trace,
+                callbacks=[*(dspy.settings.callbacks or []), self._guard],
+                disable_history=True,
+                usage_tracker=None,
+            ),
+            scoring(asked),
         ):
             attempt = self._attempt(program, data[index], data.ids[index], held=split == "test")
         score = attempt.score

@@ -17,6 +17,7 @@ from .propose.both import Both
 from .propose.demos import Attributed, Demos, Swap
 from .propose.instructions import Instruct
 from .propose.merge import Merge
+from .propose.nearest import NearestDemos
 from .propose.reflect import Reflect
 
 __all__ = ["LEVELS", "Recipe", "recipe"]
@@ -42,30 +43,47 @@ class Recipe:
 
 
 _DEMOS = (
+    NearestDemos(8),
     Demos("labeled", 16),
     Demos("mixed", 16),
-    Demos("labeled", 8),
+    NearestDemos(8, fixed=8),
     Demos("bootstrapped", 8),
+    Demos("labeled", 8),
+    NearestDemos(16),
     Demos("labeled", 16),
-    Demos("labeled", 4),
     Demos("bootstrapped", 4),
+    Demos("labeled", 4),
 )
-_DEMO_ROUNDS = (Merge(), Demos("labeled", 16), Demos("mixed", 16), Swap(0.5), Swap(0.25),
-                Attributed(16))  # fmt: skip
+_DEMO_ROUNDS = (
+    Merge(),
+    Demos("labeled", 16),
+    Demos("mixed", 16),
+    Swap(0.5),
+    Swap(0.25),
+    Attributed(16),
+    NearestDemos(8),
+    NearestDemos(12, fixed=4),
+)
 _TEXTS = (
     Both(Instruct(), Demos("labeled", 16)),
+    Both(Instruct(), NearestDemos(8)),
     Instruct(),
     Demos("labeled", 16),
+    NearestDemos(8),
     Both(Instruct(share=0.6), Demos("mixed", 16)),
-    Demos("mixed", 16),
     Instruct(share=0.6),
+    Demos("mixed", 16),
     Demos("bootstrapped", 8),
+    Both(Instruct(share=0.6), NearestDemos(16)),
     Demos("labeled", 8),
-    Both(Instruct(), Demos("labeled", 8)),
     Instruct(share=0.4),
 )
-_TEXT_ROUNDS = (*_DEMO_ROUNDS, Instruct(), Instruct(share=0.6),
-                Both(Instruct(share=0.6), Demos("labeled", 16)))  # fmt: skip
+_TEXT_ROUNDS = (
+    *_DEMO_ROUNDS,
+    Instruct(),
+    Instruct(share=0.6),
+    Both(Instruct(share=0.6), Demos("labeled", 16)),
+)
 
 LEVELS: dict[int, Recipe] = {
     0: Recipe(),

@@ -2,7 +2,8 @@
 
 What is taken: instructions and demos. Predictors are matched by path and fields by name, never by
 position. What is left: models (only their names are reported), traces, addresses and keys, and
-descriptions and prefixes of fields, which belong to the program's code.
+descriptions and prefixes of fields, which belong to the program's code. A pool that demos are
+chosen from, which a compiled program adds to its state, is taken as well.
 
     2.4        {"signature_instructions", "extended_signature_instructions", "demos": [{"_store"}]}
     2.5        {"signature": {...}, "extended_signature": {...}, "demos"}
@@ -21,8 +22,9 @@ from typing import Any, NoReturn
 import dspy
 
 from .. import __version__, canonical
-from ..artifact import Artifact, Predictor, file_bytes
-from ..artifact.form import checked
+from ..artifact import Artifact, Nearest, Predictor, file_bytes
+from ..artifact.form import Departure, checked
+from ..artifact.schema import NEAREST
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ArtifactError, ArtifactMismatch, ArtifactUnreadable
 from .predictors import SELF, described, predictors, shape
@@ -191,7 +193,7 @@ def _home(name: str, known: Collection[str]) -> str | None:
 
 
 def _imported(state: _State) -> Predictor:
-    unknown = sorted(state.saved.keys() - _LEFT - _TEXTS - {"demos", "fields"})
+    unknown = sorted(state.saved.keys() - _LEFT - _TEXTS - {"demos", "fields", "nearest"})
     if state.saved.get("fields"):
         unknown.append("fields")
     if unknown:
@@ -203,7 +205,8 @@ def _imported(state: _State) -> Predictor:
     return replace(
         state.predictor,
         instructions=state.predictor.instructions if instructions is None else instructions,
-        demos=tuple(_demos(state)),
+        demos=tuple(_demos(state, "demos", state.saved["demos"])),
+        nearest=_nearest(state),
     )
 
 
@@ -257,27 +260,40 @@ def _check_prefix(state: _State) -> None:
         )
 
 
-def _demos(state: _State) -> Iterator[dict[str, Any]]:
+def _nearest(state: _State) -> Nearest | None:
+    saved = state.saved.get("nearest")
+    if saved is None:
+        return None
+    try:
+        NEAREST(saved, "nearest")
+    except Departure as departure:
+        raise ArtifactUnreadable(f"{state.where}: {departure}; not as it was written") from None
+    pool = tuple(_demos(state, "nearest.pool", saved["pool"]))
+    return Nearest(saved["k"], saved["embedder"], pool)
+
+
+def _demos(state: _State, at: str, saved: Any) -> Iterator[dict[str, Any]]:
     """The saved demos with the program's names for their fields.
 
     A bootstrapped demo is a run of this predictor, so each of its values must have a field. A
     labeled one is an example of the whole program: values for other predictors are left out.
     """
-    for index, demo in enumerate(_typed(state, "demos", state.saved["demos"], list)):
-        values = _typed(state, f"demos[{index}]", demo, dict)
+    for index, demo in enumerate(_typed(state, at, saved, list)):
+        place = f"{at}[{index}]"
+        values = _typed(state, place, demo, dict)
         values = values.get("_store", values)
         kept: dict[str, Any] = {}
-        for name, value in _typed(state, f"demos[{index}]._store", values, dict).items():
+        for name, value in _typed(state, f"{place}._store", values, dict).items():
             field = state.field(name)
             if field is not None:
                 kept[field] = value
             elif name == "augmented":
                 kept[name] = bool(value)
             elif values.get("augmented") and not name.startswith("dspy_"):
-                _no_field(state, name, f"demos[{index}]")
+                _no_field(state, name, place)
         if not kept.keys() - {"augmented"}:
             strange = next((name for name in values if not name.startswith("dspy_")), "")
-            _no_field(state, strange, f"demos[{index}]")
+            _no_field(state, strange, place)
         yield kept
 
 

@@ -15,6 +15,7 @@ from ..artifact import Field, Predictor
 from ..errors import ArtifactMismatch, ProgramError
 from .copying import copied
 from .demos import as_declared, plain_demo
+from .retrieving import Retrieving, release, retrieve
 from .types import type_text
 
 __all__ = [
@@ -83,7 +84,7 @@ def frozen_paths(program: dspy.Module) -> tuple[str, ...]:
 
 
 def shape(program: dspy.Module) -> tuple[Predictor, ...]:
-    """The program's predictors as values: fields, instructions and demos.
+    """The program's predictors as values: fields, instructions, demos and pools of demos.
 
     A demo keeps the values of the predictor's fields only: nothing else of it reaches the prompt.
 
@@ -136,7 +137,9 @@ def fingerprint(found: Iterable[Predictor]) -> str:
 
 
 def applied(program: dspy.Module, states: Mapping[str, Predictor]) -> dspy.Module:
-    """A copy of the program with these instructions and demos, by path; others stay as they are.
+    """A copy of the program with these states, by path; other predictors stay as they are.
+
+    A state is instructions, demos, and the pool that demos are chosen from for each call.
 
     The program itself is untouched, signature classes included. Its `dspy.LM` objects are shared
     with the copy, because their history and connections are not part of the program.
@@ -154,7 +157,7 @@ def applied(program: dspy.Module, states: Mapping[str, Predictor]) -> dspy.Modul
                 f"{type(program).__name__} has no predictor {path!r}{_meant(path, found)}; "
                 f"it has {', '.join(found)}"
             )
-        _set(found[path], state)
+        _set(path, found[path], state)
     return copy
 
 
@@ -227,6 +230,7 @@ def _as_value(path: str, predictor: dspy.Predict) -> Predictor:
         _fields(signature.output_fields),
         signature.instructions,
         demos,
+        predictor.nearest if isinstance(predictor, Retrieving) else None,
     )
 
 
@@ -237,7 +241,7 @@ def _fields(fields: Mapping[str, Any]) -> tuple[Field, ...]:
     )
 
 
-def _set(predictor: dspy.Predict, state: Predictor) -> None:
+def _set(path: str, predictor: dspy.Predict, state: Predictor) -> None:
     signature = predictor.signature
     if signature.instructions != inspect.cleandoc(state.instructions):
         predictor.signature = signature.with_instructions(state.instructions)
@@ -247,6 +251,10 @@ def _set(predictor: dspy.Predict, state: Predictor) -> None:
     predictor.demos = [
         dspy.Example(as_declared(demo, signature)).with_inputs(*inputs) for demo in state.demos
     ]
+    if state.nearest is None:
+        release(predictor)
+    else:
+        retrieve(predictor, state.nearest, path)
 
 
 def _parts(program: dspy.Module) -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,7 @@ import dspy
 from .. import canonical
 from ..errors import ProgramError
 from .predictors import modules
+from .retrieving import own_class
 
 __all__ = ["build", "locate", "source_fingerprint"]
 
@@ -106,7 +107,7 @@ def source_fingerprint(program: dspy.Module) -> str:
     classes = {
         cls
         for module in modules(program).values()
-        for cls in type(module).__mro__
+        for cls in own_class(module).__mro__
         if cls.__module__.partition(".")[0] not in ("dspy", "builtins")
     }
     return canonical.digest(sorted([cls.__qualname__, _source(cls)] for cls in classes))

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ..artifact import Artifact, Field, Predictor
+from ..artifact import Artifact, Field, Nearest, Predictor
 from ..canonical import text_digest
 
 __all__ = ["artifacts", "contents", "estimates", "fields", "json_values", "predictors", "texts"]
@@ -42,7 +42,7 @@ def fields() -> st.SearchStrategy[Field]:
 
 @st.composite
 def predictors(draw: st.DrawFn, path: str | None = None) -> Predictor:
-    """A predictor with one to four fields and up to three demos."""
+    """A predictor with one to four fields, up to three demos, and perhaps a pool of more."""
     declared = draw(st.lists(fields(), min_size=1, max_size=4, unique_by=lambda each: each.name))
     cut = draw(st.integers(0, len(declared)))
     demo = st.dictionaries(st.sampled_from([each.name for each in declared]), json_values())
@@ -53,6 +53,15 @@ def predictors(draw: st.DrawFn, path: str | None = None) -> Predictor:
         outputs=tuple(declared[cut:]),
         instructions=draw(texts(60)),
         demos=tuple(draw(st.lists(demo, max_size=3))),
+        nearest=draw(
+            st.none()
+            | st.builds(
+                Nearest,
+                st.integers(1, 16),
+                st.just("words-v1"),
+                st.lists(demo, max_size=3).map(tuple),
+            )
+        ),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .. import canonical
+
 __all__ = [
     "CandidateRow",
     "Confirmed",
@@ -122,17 +124,34 @@ class DataRow:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a predictor is told: its instructions and its demonstrations."""
+    """What a predictor is told: its instructions and its demonstrations.
+
+    `nearest` says which more are chosen for each call, if any are; `pool` is the digest of what
+    they are chosen from.
+    """
 
     instructions: str = ""
     demos: tuple[Mapping[str, Any], ...] = ()
+    nearest: str = ""
+    pool: str = ""
 
     @classmethod
     def of(cls, body: Body) -> Prompt:
-        """The prompt in a record."""
-        return cls(
-            str(body.get("instructions") or ""), tuple(dict(d) for d in body.get("demos") or ())
-        )
+        """The prompt in a record, which holds a pool or its size and digest.
+
+        >>> Prompt.of({"nearest": {"k": 8, "size": 400, "embedder": "words-v1"}}).nearest
+        '8 nearest of a pool of 400 (words-v1)'
+        """
+        demos = tuple(dict(demo) for demo in body.get("demos") or ())
+        nearest = body.get("nearest")
+        told = digest = ""
+        if isinstance(nearest, Mapping):
+            pool = list(nearest.get("pool") or ())
+            size = nearest.get("size", len(pool))
+            digest = str(nearest.get("digest") or canonical.digest(pool))
+            embedder = nearest.get("embedder") or "unknown"
+            told = f"{nearest.get('k')} nearest of a pool of {size} ({embedder})"
+        return cls(str(body.get("instructions") or ""), demos, told, digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,20 @@ def prompt_html(before: Prompt, after: Prompt) -> str:
         parts.append(f'<div class="cm-label">{told}</div><div class="cm-wide">{table}</div>')
     elif before.demos != after.demos:
         parts.append('<div class="cm-label">the same demonstrations in another order</div>')
+    chosen = _chosen(before, after)
+    if chosen:
+        parts.append(f'<div class="cm-label">{escape(chosen)}</div>')
     return "".join(parts)
+
+
+def _chosen(before: Prompt, after: Prompt) -> str:
+    """What changed about the demonstrations that are chosen for each call; empty if nothing did."""
+    if (before.nearest, before.pool) == (after.nearest, after.pool):
+        return ""
+    pair = [each.nearest or "none" for each in (before, after)]
+    if pair[0] == pair[1]:
+        return f"demonstrations for each call: the {pair[1]}, which is another pool now"
+    return f"demonstrations for each call: {pair[0]} before, {pair[1]} after"
 
 
 def prompt_text(before: Prompt, after: Prompt, *, color: bool = False) -> str:
@@ -162,4 +175,5 @@ def prompt_text(before: Prompt, after: Prompt, *, color: bool = False) -> str:
     signs = (("+", after.demos, before.demos), ("-", before.demos, after.demos))
     for sign, these, those in signs:
         lines += [f"{sign} {canonical.dumps(dict(demo))}" for demo in _missing(these, those)]
+    lines += filter(None, [_chosen(before, after)])
     return "\n".join(lines)

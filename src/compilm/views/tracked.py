@@ -180,6 +180,8 @@ def prompt_text(prompt: Prompt) -> str:
     if prompt.demos:
         shown = "\n".join(canonical.dumps(dict(demo)) for demo in prompt.demos)
         text = f"{text}\n\nDemonstrations:\n{shown}"
+    if prompt.nearest:
+        text = f"{text}\n\nDemonstrations for each call: {prompt.nearest}"
     text = re.sub(r"\{(?=[{%#])", "{ ", text)
     return re.sub(r"(?<=[}%#])\}", " }", text)
 

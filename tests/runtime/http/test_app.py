@@ -6,6 +6,8 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from compilm.artifact import Nearest
 from compilm.errors import (
     BudgetExceeded,
     CallFailed,
@@ -25,7 +28,11 @@ from compilm.errors import (
     ProviderRejected,
     Refused,
 )
+from compilm.programs.dspy_state import adopt
+from compilm.programs.predictors import applied, shape
 from compilm.runtime.http.app import create_app
+from compilm.runtime.load import load
+from compilm.testing.engines import scripted_lm
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -120,6 +127,23 @@ class TestAnswers:
     def test_of_a_program_that_returns_a_text_have_one_field(self) -> None:
         with TestClient(application(lambda **_: "plain")) as client:
             assert client.post("/v1/run", json={"message": "hi"}).json() == {"answer": "plain"}
+
+    def test_come_after_the_demos_nearest_to_the_call(self, tmp_path: Path) -> None:
+        program = dspy.Predict("message -> team")
+        rows = (("a lost card", "cards"), ("a leaking roof", "claims"))
+        pool = tuple({"message": message, "team": team} for message, team in rows)
+        compiled = applied(
+            program, {"self": replace(shape(program)[0], nearest=Nearest(1, "words-v1", pool))}
+        )
+        compiled.save(tmp_path / "state.json")
+        lm = scripted_lm([{"team": "cards"}])
+        runtime = load(adopt(tmp_path / "state.json", program), program, roles={"default": lm})
+        with TestClient(create_app(runtime, name="desk")) as client:
+            for message in ("my roof leaks", "my card is lost"):
+                assert client.post("/v1/run", json={"message": message}).status_code == 200
+        shown = [str(request.messages[-3].text) for request in lm.engine.requests]
+        assert ["roof" in shown[0], "card" in shown[1]] == [True, True]
+        assert [len(request.messages) for request in lm.engine.requests] == [3, 3]
 
 
 class TestInputs:

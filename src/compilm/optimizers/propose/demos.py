@@ -16,7 +16,7 @@ from ..candidate import Proposal
 from ..rollout import Rollout
 from .base import Scene
 
-__all__ = ["Attributed", "Demos", "Swap", "bootstrapped", "labeled", "spread"]
+__all__ = ["Attributed", "Demos", "Swap", "bootstrapped", "distinct", "labeled", "spread"]
 
 _THINKING = frozenset({"reasoning", "rationale"})
 _GOOD = 1.0 - 1e-9
@@ -63,13 +63,18 @@ def _shareable(found: list[Demo]) -> list[Demo]:
     return [demo for demo in found if secret_in(demo) is None]
 
 
+def distinct(pool: Sequence[Demo], predictor: Predictor) -> list[Demo]:
+    """The demos of the pool; of those with the same inputs the first."""
+    return list({_shown(demo, predictor): demo for demo in reversed(pool)}.values())[::-1]
+
+
 def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Random) -> list[Demo]:
     """`k` demos of the pool, in random order, as evenly over the answers as the pool allows.
 
     Of demos with the same inputs the first stays. Answers that stand only once are one group: a
     step that copies a number or says `none` is shown both as often, not one `none` among many.
     """
-    pool = list({_shown(demo, predictor): demo for demo in reversed(pool)}.values())[::-1]
+    pool = distinct(pool, predictor)
     first = next((f.name for f in predictor.outputs if f.name not in _THINKING), "")
     answers = [canonical.dumps(demo.get(first)) for demo in pool]
     repeats = Counter(answers)

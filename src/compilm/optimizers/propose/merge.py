@@ -72,4 +72,8 @@ def _text(predictor: Predictor) -> str:
 
 
 def _demos(predictor: Predictor) -> str:
-    return f"{predictor.path} demos {canonical.digest([dict(d) for d in predictor.demos])}"
+    near = predictor.nearest
+    chosen = [near.k, near.embedder, near.pool_digest] if near else []
+    return (
+        f"{predictor.path} demos {canonical.digest([[dict(d) for d in predictor.demos], chosen])}"
+    )
