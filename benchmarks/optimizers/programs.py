@@ -1,4 +1,4 @@
-"""The two programs the worlds are made for: one step, or two steps of which the second leans on the first.
+"""The programs of the worlds: one step, or two of which the second leans on the first.
 
 They stand in a file of their own because optimizers show a proposer the source of a program.
 """
