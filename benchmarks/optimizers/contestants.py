@@ -16,7 +16,17 @@ import compilm
 
 from .worlds import World
 
-__all__ = ["CONTESTANTS", "Contestant", "Outcome"]
+__all__ = ["CONTESTANTS", "Contestant", "Outcome", "Setting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a contestant is given: a world, its model, a number of program calls, a seed."""
+
+    world: World
+    lm: dspy.LM
+    budget: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +44,21 @@ class Outcome:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-Contestant: TypeAlias = Callable[[World, dspy.LM, int, int], Outcome]
+Contestant: TypeAlias = Callable[[Setting], Outcome]
 
 
-def bootstrap_rs(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
+def bootstrap_rs(given: Setting) -> Outcome:
     """BootstrapFewShotWithRandomSearch: 4 bootstrapped and 16 labeled demos, its defaults.
 
     It evaluates three programs besides its candidates and takes some calls to bootstrap each.
     """
     from dspy.teleprompt import BootstrapFewShotWithRandomSearch
 
+    world = given.world
     full = len(world.val)
     optimizer = BootstrapFewShotWithRandomSearch(
         metric=world.metric,
-        num_candidate_programs=max(1, (budget - 3 * full) // (full + 6)),
+        num_candidate_programs=max(1, (given.budget - 3 * full) // (full + 6)),
         num_threads=1,
     )
     program = optimizer.compile(world.program(), trainset=world.train, valset=world.val)
@@ -55,21 +66,22 @@ def bootstrap_rs(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
     return Outcome(program, best / 100, world.val)
 
 
-def mipro(world: World, lm: dspy.LM, budget: int, seed: int, *, candidates: int = 12) -> Outcome:
+def mipro(given: Setting, *, candidates: int = 12) -> Outcome:
     """MIPROv2: 4 bootstrapped and 4 labeled demos, minibatches of 35, its defaults.
 
     Its `auto` settings know no number of calls; so as many trials as fit, by `mipro_trials`.
     """
     from dspy.teleprompt import MIPROv2
 
+    world = given.world
     optimizer = MIPROv2(
-        metric=world.metric, auto=None, num_candidates=candidates, num_threads=1, seed=seed
+        metric=world.metric, auto=None, num_candidates=candidates, num_threads=1, seed=given.seed
     )
     program = optimizer.compile(
         world.program(),
         trainset=world.train,
         valset=world.val,
-        num_trials=mipro_trials(budget, len(world.val), candidates),
+        num_trials=mipro_trials(given.budget, len(world.val), candidates),
         minibatch_size=35,
     )
     return Outcome(program, program.score / 100, world.val)
@@ -95,7 +107,7 @@ def _mipro_calls(trials: int, full: int, candidates: int) -> int:
     return 6 * candidates + full + 35 * trials + full * evaluations
 
 
-def simba(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
+def simba(given: Setting) -> Outcome:
     """SIMBA: batches of 16, 4 candidates; it knows no validation set and gets train and val as one.
 
     Its last evaluation, of five programs on all examples, may take half the calls and no more:
@@ -103,12 +115,13 @@ def simba(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
     """
     from dspy.teleprompt import SIMBA
 
+    world = given.world
     batch, candidates = 16, 4
     step = batch * candidates + (candidates + 1) * batch
     most = len(world.train) + len(world.val)
-    last = (candidates + 1) * min(most, budget // 2 // (candidates + 1))
-    steps = max(1, (budget - last) // step)
-    shown = (budget - steps * step) // (min(steps, candidates) + 1)
+    last = (candidates + 1) * min(most, given.budget // 2 // (candidates + 1))
+    steps = max(1, (given.budget - last) // step)
+    shown = (given.budget - steps * step) // (min(steps, candidates) + 1)
     shown = max(batch, min(most, shown))
     examples = [*world.train[: shown // 2], *world.val[: shown - shown // 2]]
     optimizer = SIMBA(
@@ -118,18 +131,19 @@ def simba(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
         max_steps=steps,
         num_threads=1,
     )
-    program = optimizer.compile(world.program(), trainset=examples, seed=seed)
+    program = optimizer.compile(world.program(), trainset=examples, seed=given.seed)
     return Outcome(program, float(program.candidate_programs[0]["score"]), examples)
 
 
-def gepa(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
+def gepa(given: Setting) -> Outcome:
     """GEPA: its defaults, a reflection model at temperature 1, as its documentation asks."""
+    world = given.world
     optimizer = dspy.GEPA(
         metric=world.metric_with_feedback,
-        max_metric_calls=budget,
-        reflection_lm=lm.copy(temperature=1.0),
+        max_metric_calls=given.budget,
+        reflection_lm=given.lm.copy(temperature=1.0),
         num_threads=1,
-        seed=seed,
+        seed=given.seed,
         track_stats=True,
     )
     program = optimizer.compile(world.program(), trainset=world.train, valset=world.val)
@@ -137,17 +151,18 @@ def gepa(world: World, lm: dspy.LM, budget: int, seed: int) -> Outcome:
     return Outcome(program, float(best), world.val)
 
 
-def ours(world: World, lm: dspy.LM, budget: int, seed: int, *, level: int) -> Outcome:
+def ours(given: Setting, *, level: int) -> Outcome:
     """compilm at a level; the validation examples are its to divide."""
+    world = given.world
     result = compilm.compile(
         world.program(),
         world.metric_with_feedback,
         trainset=world.train,
         valset=world.val,
         level=level,
-        budget=compilm.Budget(rollouts=budget),
-        roles={"default": lm},
-        seed=seed,
+        budget=compilm.Budget(rollouts=given.budget),
+        roles={"default": given.lm},
+        seed=given.seed,
         progress="none",
     )
     shipped = result.verdict in {"proven", "likely"}

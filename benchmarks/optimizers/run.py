@@ -34,7 +34,7 @@ from typing import Any
 
 import dspy
 
-from .contestants import CONTESTANTS, Outcome
+from .contestants import CONTESTANTS, Outcome, Setting
 from .response import Responses
 from .world_engine import WorldEngine, world_lm
 from .worlds import WORLDS, World
@@ -76,7 +76,7 @@ def _measured(job: Job) -> dict[str, Any]:
     engine = WorldEngine(world)
     lm = world_lm(engine)
     dspy.configure(lm=lm, num_threads=1, disable_history=True)
-    outcome = CONTESTANTS[job.contestant](world, lm, job.budget, job.seed)
+    outcome = CONTESTANTS[job.contestant](Setting(world, lm, job.budget, job.seed))
     counts = engine.counts
     responses = Responses(world)
     base = responses.true_score(world.program())
@@ -120,7 +120,7 @@ def _child(job: Job, sender: Connection) -> None:
 
 def rows_of(jobs: Iterable[Job], processes: int) -> Iterator[dict[str, Any]]:
     """The rows of `jobs` as they are ready, each from a fresh process, `processes` at a time."""
-    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     left, running = deque(jobs), dict[Connection, tuple[Job, BaseProcess]]()
     while left or running:
         while left and len(running) < processes:
@@ -177,8 +177,11 @@ def _known(path: Path) -> set[Job]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments name; 1 if a run failed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.optimizers.run", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.optimizers.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--worlds", default="rules,demos,credit,harm,null,trap")
     parser.add_argument("--seeds", default="0-4", help="as 0-4 or 1,3,7-9")
     parser.add_argument("--budgets", default="1000")

@@ -130,7 +130,7 @@ class WorldEngine:
         if step == 1 and "FACTS_OK" not in last:
             chance *= p.despite
         noise = _NORMAL.inv_cdf(uniform(world.seed, "noise", asked.key, draw))
-        place = math.sqrt(p.shared) * world.luck[step][case.number]
+        place = math.sqrt(p.shared) * case.luck[step]
         right = _NORMAL.cdf(place + math.sqrt(1 - p.shared) * noise) < chance
         if output == "facts":
             return {"facts": f"{'FACTS_OK' if right else 'FACTS_BAD'} of C{case.number:05d}"}
