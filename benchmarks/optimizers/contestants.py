@@ -94,7 +94,7 @@ def mipro_trials(budget: int, full: int, candidates: int) -> int:
     a full evaluation every five trials and at the end.
 
     >>> [mipro_trials(budget, 100, 12) for budget in (300, 1000, 2500)]
-    [1, 11, 39]
+    [1, 12, 40]
     """
     trials = 1
     while _mipro_calls(trials + 1, full, candidates) <= budget:

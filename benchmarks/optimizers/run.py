@@ -39,7 +39,7 @@ from .response import Responses
 from .world_engine import WorldEngine, world_lm
 from .worlds import WORLDS, World
 
-__all__ = ["Job", "main", "run_job"]
+__all__ = ["Job", "main", "rows_of", "run_job"]
 
 _ASKED_TWICE = ("optuna", "gepa", "dspy.teleprompt", "compilm.optimizers.compile")
 
@@ -55,7 +55,7 @@ class Job:
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """The row of one run; a failure is a row with `error`. Sets DSPy up for this process.
+    """The row of one run; a failure is a row with `error`.
 
     base, true, gain: expected scores over unseen cases, before, after, the difference. reported:
     the score that the optimizer tells; reported_gain: that, less what the given program scores on
@@ -75,8 +75,8 @@ def _measured(job: Job) -> dict[str, Any]:
     world = World(WORLDS[job.world], job.seed)
     engine = WorldEngine(world)
     lm = world_lm(engine)
-    dspy.configure(lm=lm, num_threads=1, disable_history=True)
-    outcome = CONTESTANTS[job.contestant](Setting(world, lm, job.budget, job.seed))
+    with dspy.context(lm=lm, num_threads=1, disable_history=True):
+        outcome = CONTESTANTS[job.contestant](Setting(world, lm, job.budget, job.seed))
     counts = engine.counts
     responses = Responses(world)
     base = responses.true_score(world.program())
@@ -119,7 +119,13 @@ def _child(job: Job, sender: Connection) -> None:
 
 
 def rows_of(jobs: Iterable[Job], processes: int) -> Iterator[dict[str, Any]]:
-    """The rows of `jobs` as they are ready, each from a fresh process, `processes` at a time."""
+    """The rows of `jobs` as they are ready, each from a fresh process, `processes` at a time.
+
+    With 0 processes all run in this one, with their noise: for a debugger.
+    """
+    if processes == 0:
+        yield from map(run_job, jobs)
+        return
     context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     left, running = deque(jobs), dict[Connection, tuple[Job, BaseProcess]]()
     while left or running:
@@ -187,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--budgets", default="1000")
     parser.add_argument("--contestants", default="mipro,gepa,ours-2")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="0: in this one")
     options = parser.parse_args(arguments)
     known, failed = _known(options.out), 0
     for name in _ASKED_TWICE:  # here once rather than in every process

@@ -67,7 +67,7 @@ class WorldEngine:
     >>> world = World(WORLDS["rules"], seed=0)
     >>> with dspy.context(lm=world_lm(WorldEngine(world))):
     ...     world.program()(ticket="Case C00007: please handle.").label
-    'L3'
+    'L0'
     """
 
     supports_function_calling = False
