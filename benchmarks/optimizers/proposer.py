@@ -4,7 +4,8 @@ It knows the world only through the request. Each rule named anywhere in the req
 probability `keep`; each rule that feedback names is taken up with probability `heed` besides; for
 each case in view one rule that governs it and is still missing is guessed with probability
 `infer`; each myth in view is kept like a rule, and one is made up with probability `invent`. The
-same holds for every optimizer, whatever its request looks like.
+same holds for every optimizer, whatever its request looks like. In worlds where proposers attend
+to `attends` cases only, so many cases and feedbacks are drawn and the rest is overlooked.
 """
 
 from __future__ import annotations
@@ -77,11 +78,15 @@ def _write(world: World, steps: Sequence[int], text: str, current: str, draw: ra
 
 def _rules(world: World, step: int, text: str, current: str, draw: random.Random) -> list[int]:
     p = world.parameters
+    told, cases = _GOVERNED.findall(text), list(dict.fromkeys(CASE.findall(text)))
+    if p.attends is not None:  # what is overlooked in a feedback is not kept either
+        current = _GOVERNED.sub("", current)
+        told, cases = (draw.sample(all, min(p.attends, len(all))) for all in (told, cases))
     visible = sorted({int(rule) for rule in _RULE[step].findall(current)})
     rules = {rule for rule in visible if _keeps(world, draw)}
-    blamed = [int(rule) for part in _GOVERNED.findall(text) for rule in _RULE[step].findall(part)]
+    blamed = [int(rule) for part in told for rule in _RULE[step].findall(part)]
     rules |= {rule for rule in dict.fromkeys(blamed) if draw.random() < p.heed}
-    for number in dict.fromkeys(CASE.findall(text)):
+    for number in cases:
         missing = sorted(world.cases[int(number)].rules[step] - rules)
         if missing and draw.random() < p.infer:
             rules.add(draw.choice(missing))

@@ -8,6 +8,7 @@ budgets, seeds and worlds. Rows that are in the file already are not run again, 
 same command goes on after a stop. Each run has a process of its own, forked clean; the same world,
 seed, contestant and budget give the same row but for `seconds`. Budgets are program calls. MIPROv2
 needs `optuna`, which DSPy does not bring. Tune on seeds 0-19, claim on 100-119.
+`rules/8` is the world `rules` with proposers that attend to 8 of the cases in a request.
 `python -m benchmarks.optimizers.table rows.jsonl` reads the rows.
 """
 
@@ -34,10 +35,12 @@ from typing import Any
 
 import dspy
 
+from compilm.errors import UsageError
+
 from .contestants import CONTESTANTS, Outcome, Setting
 from .response import Responses
 from .world_engine import WorldEngine, world_lm
-from .worlds import WORLDS, World
+from .worlds import World, named
 
 __all__ = ["Job", "main", "rows_of", "run_job"]
 
@@ -72,7 +75,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def _measured(job: Job) -> dict[str, Any]:
-    world = World(WORLDS[job.world], job.seed)
+    world = World(named(job.world), job.seed)
     engine = WorldEngine(world)
     lm = world_lm(engine)
     with dspy.context(lm=lm, num_threads=1, disable_history=True):
@@ -153,12 +156,11 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     for asked in options.contestants.split(","):
         name, _, own = asked.partition("@")
         if name not in CONTESTANTS:
-            raise SystemExit(f"{name!r} is no contestant: give some of {', '.join(CONTESTANTS)}")
+            raise UsageError(f"{name!r} is no contestant: give some of {', '.join(CONTESTANTS)}")
         for budget in [own] if own else options.budgets.split(","):
             for seed in _numbers(options.seeds):
                 for world in options.worlds.split(","):
-                    if world not in WORLDS:
-                        raise SystemExit(f"{world!r} is no world: give some of {', '.join(WORLDS)}")
+                    named(world)
                     yield Job(world, name, seed, int(budget))
 
 
@@ -220,4 +222,7 @@ if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # sets of words are iterated over in there
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except UsageError as error:
+        raise SystemExit(str(error)) from None

@@ -86,9 +86,15 @@ class Runs:
         ]
 
 
-def read(path: Path) -> Runs:
-    """The runs of a file that `run.py` wrote."""
-    return Runs([json.loads(line) for line in path.read_text("utf-8").splitlines() if line])
+def read(path: Path, attends: int | None = None) -> Runs:
+    """The runs of a file that `run.py` wrote, in the worlds where proposers attend to so much."""
+    kept = []
+    for line in path.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        world, _, limit = row["world"].partition("/")
+        if limit == ("" if attends is None else str(attends)):
+            kept.append({**row, "world": world})
+    return Runs(kept)
 
 
 def gains(runs: Runs, entry: Entry, world: str) -> dict[int, float]:

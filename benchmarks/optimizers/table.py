@@ -1,6 +1,6 @@
 """Rows as a page: what was gained, against whom, what was told about it and what was true.
 
-    python -m benchmarks.optimizers.table rows.jsonl [--svg curve.svg] > page.md
+    python -m benchmarks.optimizers.table rows.jsonl [--attends 8] [--svg curve.svg] > page.md
 
 `markdown` and `curve.curve` are functions of the rows alone.
 """
@@ -252,8 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.optimizers.table")
     parser.add_argument("rows", type=Path)
     parser.add_argument("--svg", type=Path)
+    parser.add_argument("--attends", type=int, help="8 for the worlds rules/8, demos/8, …")
     options = parser.parse_args(arguments)
-    runs = read(options.rows)
+    runs = read(options.rows, options.attends)
     sys.stdout.write(markdown(runs))
     if options.svg is not None:
         options.svg.write_text(curve(runs), encoding="utf-8")

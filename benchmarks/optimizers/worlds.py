@@ -10,12 +10,14 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, Final
 
 import dspy
+
+from compilm.errors import UsageError
 
 from .programs import OneStep, TwoSteps
 
@@ -28,6 +30,7 @@ __all__ = [
     "Parameters",
     "World",
     "letter",
+    "named",
     "rule_name",
     "uniform",
 ]
@@ -50,7 +53,8 @@ class Parameters:
     (lambda) beyond free_words (L0): length. despite (kappa): chance left to the second step when
     the first went wrong, as a factor. keep, heed (p_fb), infer (p_ind), invent (p_myth): what a
     proposer keeps, takes from feedback, guesses from a case, makes up. names_rules: whether the
-    metric's feedback names the governing rules.
+    metric's feedback names the governing rules. attends: of how many cases and feedbacks in view
+    a proposer takes notice, if not of all: a model that does not read a hundred rows with care.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Parameters:
     infer: float = 0.12
     invent: float = 0.15
     names_rules: bool = True
+    attends: int | None = None
 
 
 WORLDS: Final[Mapping[str, Parameters]] = {
@@ -133,6 +138,20 @@ WORLDS: Final[Mapping[str, Parameters]] = {
         ),
     )
 }
+
+
+def named(name: str) -> Parameters:
+    """The world of that name; `rules/8` is `rules` with proposers that attend to 8 cases.
+
+    >>> named("rules/8").attends, named("rules").attends
+    (8, None)
+    """
+    base, _, attends = name.partition("/")
+    if base not in WORLDS or not (attends or "1").isdigit():
+        raise UsageError(
+            f"{name!r} is no world: give some of {', '.join(WORLDS)}, or one as rules/8"
+        )
+    return replace(WORLDS[base], attends=int(attends)) if attends else WORLDS[base]
 
 
 @dataclass(frozen=True, slots=True)

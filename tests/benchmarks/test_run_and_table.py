@@ -17,11 +17,15 @@ from benchmarks.optimizers.summary import (
     covered,
     difference,
     five_world_gain,
+    gains,
     inflation,
     ratio,
+    read,
     worse,
 )
 from benchmarks.optimizers.table import markdown
+
+from compilm.errors import UsageError
 
 ASKED = ["--worlds", "null", "--seeds", "0-1", "--contestants", "gepa@30", "--processes", "0"]
 
@@ -59,9 +63,20 @@ def test_a_second_command_runs_what_is_left_and_what_failed(tmp_path: Path) -> N
     ]
 
 
-def test_an_unknown_contestant_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="'nobody' is no contestant"):
-        main(["--contestants", "nobody", "--out", str(tmp_path / "rows.jsonl")])
+def test_an_unknown_contestant_or_world_is_named(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "rows.jsonl")]
+    with pytest.raises(UsageError, match="'nobody' is no contestant"):
+        main(["--contestants", "nobody", *out])
+    with pytest.raises(UsageError, match="'mars' is no world"):
+        main(["--worlds", "mars", *out])
+
+
+def test_worlds_with_and_without_limits_are_read_apart(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    rows = [row("gepa", "rules", 0, 0.1), row("gepa", "rules/8", 0, 0.2)]
+    out.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    found = [gains(read(out, attends), Entry("gepa", 1000), "rules") for attends in (None, 8, 2)]
+    assert found == [{0: 0.1}, {0: 0.2}, {}]
 
 
 def test_the_mean_is_over_five_worlds_null_counted_as_nothing() -> None:

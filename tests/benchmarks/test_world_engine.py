@@ -11,7 +11,7 @@ import pytest
 from benchmarks.optimizers.proposer import steps_meant
 from benchmarks.optimizers.response import Responses
 from benchmarks.optimizers.world_engine import WorldEngine, world_lm
-from benchmarks.optimizers.worlds import WORLDS, World
+from benchmarks.optimizers.worlds import WORLDS, World, named
 from dspy.lm15 import Config, Message, Request
 from dspy.propose.dataset_summary_generator import DatasetDescriptor, ObservationSummarizer
 from dspy.propose.grounded_proposer import generate_instruction_class
@@ -100,6 +100,17 @@ def test_advice_is_given_to_each_module_of_its_own_rules(world: World) -> None:
 def test_what_is_not_shown_is_not_known(world: World) -> None:
     told = [asked(world, ProposeInstruction, {"task": OURS["task"]}, seed=s) for s in range(40)]
     assert not any("RULE" in answer.proposed_instruction for answer in told)
+
+
+def test_who_attends_to_little_learns_little_from_a_long_request() -> None:
+    rows = " ".join(f"C{number:05d}" for number in range(100))
+    texts = []
+    for name in ("credit", "credit/2"):
+        world = World(named(name), seed=0)
+        answer = asked(world, ProposeInstruction, {"task": OURS["task"], "examples": rows})
+        texts.append(answer.proposed_instruction)
+    wide, narrow = (set(re.findall(r"RULE_A\d\d", text)) for text in texts)
+    assert len(narrow) <= 2 < len(wide)
 
 
 @pytest.mark.parametrize(
