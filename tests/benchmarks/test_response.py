@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import dspy
+import numpy as np
 import pytest
 from benchmarks.optimizers.response import Demo, Prompt, Responses
 from benchmarks.optimizers.world_engine import WorldEngine, world_lm
@@ -18,6 +20,10 @@ def rules() -> Responses:
 
 def mean(responses: Responses, prompt: Prompt) -> float:
     return float(responses.probabilities(prompt).mean())
+
+
+def logit(chance: float) -> float:
+    return math.log(chance / (1 - chance))
 
 
 def taught(world: World, text: str, demos: list[dspy.Example] | None = None) -> dspy.Module:
@@ -40,12 +46,26 @@ def test_a_right_demo_helps_a_wrong_one_hurts(rules: Responses) -> None:
     assert mean(rules, Prompt(0, demos=(Demo(4, right=False),))) < plain
 
 
-def test_demos_of_the_same_rules_saturate(rules: Responses) -> None:
-    cases = [case for case in rules.world.cases[:100] if case.rules[0] == frozenset({0})][:3]
-    assert len(cases) == 3
-    shown = [tuple(Demo(case.number, right=True) for case in cases[:count]) for count in (0, 1, 3)]
-    none, one, three = (mean(rules, Prompt(0, demos=demos)) for demos in shown)
-    assert one - none > three - one >= 0
+def test_of_demos_of_the_same_rule_only_the_best_counts(rules: Responses) -> None:
+    only = [case.number for case in rules.world.cases[:200] if case.rules[0] == frozenset({0})]
+    one, two = (Demo(number, right=True) for number in only[:2])
+    alone = [rules.probabilities(Prompt(0, demos=(demo,)))[200:] for demo in (one, two)]
+    both = rules.probabilities(Prompt(0, demos=(one, two)))[200:]
+    assert (both == np.maximum(*alone)).all()
+    assert (alone[0] != alone[1]).any()
+
+
+def test_demos_of_different_rules_add_up_to_less_than_their_sum(rules: Responses) -> None:
+    cases = [case for case in rules.world.cases[:200] if case.rules[0] == frozenset({0, 1})]
+    one, two = (
+        next(case for case in rules.world.cases if case.rules[0] == frozenset({rule}))
+        for rule in (0, 1)
+    )
+    shown = [(), (one,), (two,), (one, two)]
+    prompts = [Prompt(0, demos=tuple(Demo(c.number, right=True) for c in each)) for each in shown]
+    logits = [logit(rules.probabilities(prompt)[cases[0].number]) for prompt in prompts]
+    none, first, second, both = logits
+    assert max(first, second) < both < first + second - none
 
 
 def test_a_demo_does_not_help_its_own_case(rules: Responses) -> None:
