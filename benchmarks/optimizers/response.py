@@ -1,0 +1,161 @@
+"""The response model: how likely a prompt makes the right answer to a case. No model, a formula.
+
+For a case in one step of the program, with rules S, and a prompt with rules R and demos D:
+
+    logit = start - difficulty + per_rule |S & R| - per_missing |S - R|
+            + demo_ceiling (1 - exp(- sum over t in S of the best value of a right demo with t))
+            - per_wrong_demo #(wrong demos) - per_myth #(myths)
+            - per_100_words max(0, words - free_words) / 100
+
+It is an item-response model (the additive logistic family of Rasch 1960) with terms for what an
+optimizer can change. Demos that show the same rule saturate and differ in value; a demo of the
+very case shows nothing. The true score of a program is the mean probability over unseen cases: it
+is computed, so it has no sampling noise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import dspy
+import numpy as np
+from numpy.typing import NDArray
+
+from .worlds import CASE, World, letter, uniform
+
+__all__ = ["Demo", "Prompt", "Responses", "Turn", "instruction", "sigmoid"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Turn: TypeAlias = tuple[str, str]  # role, text
+_OBJECTIVE = "your objective is:"
+_RULE = {step: re.compile(rf"RULE_{letter(step)}(\d\d)") for step in (0, 1)}
+_MYTH = {step: re.compile(rf"MYTH_{letter(step)}\d\d") for step in (0, 1)}
+_KEPT = 512  # prompts whose probabilities are kept: 2,200 numbers each
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demonstration as the prompt shows it: of which case, and whether its output is right."""
+
+    case: int
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the response depends on, read from the text of a prompt."""
+
+    step: int
+    rules: frozenset[int] = frozenset()
+    myths: int = 0
+    words: int = 0
+    demos: tuple[Demo, ...] = ()
+
+
+class Responses:
+    """The probabilities of one world, for any prompt."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        p = world.parameters
+        self._ease = p.start - np.array([case.difficulty for case in world.cases])
+        self._rules = np.zeros((p.steps, len(world.cases), p.rules))
+        for step in range(p.steps):
+            for case in world.cases:
+                self._rules[step, case.number, list(case.rules[step])] = 1.0
+        self.probabilities = lru_cache(maxsize=_KEPT)(self._probabilities)
+
+    def read(self, step: int, system: str, turns: Sequence[Turn]) -> Prompt:
+        """The prompt that a system text and the turns before the last one make."""
+        told = instruction(system)
+        demos = []
+        for (_, asked), (_, answered) in zip(turns[::2], turns[1::2]):
+            found = CASE.search(asked)
+            if found is not None:
+                case = int(found[1])
+                demos.append(Demo(case, self._is_right(step, case, answered)))
+        return Prompt(
+            step,
+            frozenset(int(rule) for rule in _RULE[step].findall(told)),
+            len(set(_MYTH[step].findall(told))),
+            len(told.split()),
+            tuple(demos),
+        )
+
+    def true_score(self, program: dspy.Module) -> float:
+        """The expected score of `program` over the unseen cases, at temperature 0.
+
+        The program's prompts are written by DSPy's own adapter and read as the engine reads them:
+        demos that the adapter leaves out or shows in part count as they are shown.
+        """
+        found = []
+        for step, predictor in enumerate(program.named_predictors()):
+            found.append(self.probabilities(self._shown(step, predictor[1]))[self.world.unseen])
+        if len(found) == 1:
+            return float(found[0].mean())
+        first, second = found
+        despite = self.world.parameters.despite
+        return float((second * (first + (1 - first) * despite)).mean())
+
+    def _shown(self, step: int, predictor: Any) -> Prompt:
+        inputs = dict.fromkeys(predictor.signature.input_fields, "")
+        written = dspy.ChatAdapter().format(predictor.signature, predictor.demos, inputs)
+        turns = [(turn["role"], turn["content"]) for turn in written]
+        return self.read(step, turns[0][1], turns[1:-1])
+
+    def _is_right(self, step: int, case: int, answered: str) -> bool:
+        if step + 1 < self.world.parameters.steps:
+            return "FACTS_OK" in answered
+        return f"]]\n{self.world.cases[case].label}\n" in answered + "\n"
+
+    def _probabilities(self, prompt: Prompt) -> Floats:
+        p = self.world.parameters
+        rules = self._rules[prompt.step]
+        given = np.zeros(p.rules)
+        given[[rule for rule in prompt.rules if rule < p.rules]] = 1.0
+        hits = rules @ given
+        shown = p.demo_ceiling * (1 - np.exp(-self._demo_worth(prompt)))
+        wrong = sum(not demo.right for demo in prompt.demos)
+        too_long = max(0, prompt.words - p.free_words) / 100
+        flat = p.per_wrong_demo * wrong + p.per_myth * prompt.myths + p.per_100_words * too_long
+        missing = rules.sum(axis=1) - hits
+        return sigmoid(self._ease + p.per_rule * hits - p.per_missing * missing + shown - flat)
+
+    def _demo_worth(self, prompt: Prompt) -> Floats:
+        """Per case: the best right demo of each of its rules, summed; its own demo left out."""
+        rules = self._rules[prompt.step]
+        right = list(dict.fromkeys(demo.case for demo in prompt.demos if demo.right))
+        if not right:
+            return np.zeros(len(rules))
+        worth = np.array([self._value(prompt.step, case) for case in right])[:, None] * rules[right]
+        total: Floats = rules @ worth.max(axis=0)
+        for place, case in enumerate(right):
+            others = np.delete(worth, place, axis=0)
+            total[case] = rules[case] @ others.max(axis=0) if len(others) else 0.0
+        return total
+
+    def _value(self, step: int, case: int) -> float:
+        chance = uniform(self.world.seed, "demo", case, step)
+        return self.world.parameters.demo_value * (0.4 + 1.2 * chance)
+
+
+def instruction(system: str) -> str:
+    """The part of a system text that an optimizer wrote.
+
+    >>> instruction("Fields. In adhering to this structure, your objective is: Be kind.").strip()
+    'Be kind.'
+    """
+    return system.rpartition(_OBJECTIVE)[2]
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logits as probabilities.
+
+    >>> sigmoid(np.array([0.0, -800.0])).tolist()
+    [0.5, 0.0]
+    """
+    return np.exp(-np.logaddexp(0.0, -logits))
