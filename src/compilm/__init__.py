@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .journal import open_journal
     from .metrics import Estimate, Metric, Score
     from .optimizers.budget import Budget, Spent
+    from .optimizers.front import Constraints, Point
     from .optimizers.plan import Plan
     from .optimizers.result import CompileResult
     from .programs.dspy_state import adopt
@@ -31,11 +32,13 @@ _HOMES = {
     "Artifact": "artifact",
     "Budget": "optimizers.budget",
     "CompileResult": "optimizers.result",
+    "Constraints": "optimizers.front",
     "DataSet": "datasets",
     "Estimate": "metrics",
     "Evaluation": "api",
     "Metric": "metrics",
     "Plan": "optimizers.plan",
+    "Point": "optimizers.front",
     "Runtime": "runtime.load",
     "Score": "metrics",
     "Spent": "optimizers.budget",
@@ -52,11 +55,13 @@ __all__ = [
     "Artifact",
     "Budget",
     "CompileResult",
+    "Constraints",
     "DataSet",
     "Estimate",
     "Evaluation",
     "Metric",
     "Plan",
+    "Point",
     "Runtime",
     "Score",
     "Spent",

@@ -18,6 +18,7 @@ from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
 from .optimizers.budget import Budget, Spent
 from .optimizers.compile import compile_job, measure
+from .optimizers.front import FREE, Constraints
 from .optimizers.job import Job
 from .optimizers.plan import Plan, plan_job
 from .optimizers.recipes import recipe
@@ -50,6 +51,7 @@ def compile(
     concurrency: int = 32,
     journal: Journal | str | Path | None = None,
     freeze: Sequence[str] = (),
+    constraints: Constraints = FREE,
     name: str | None = None,
     reference: str = "",
     progress: Progress = "auto",
@@ -62,12 +64,14 @@ def compile(
 
     program: any `dspy.Module`; it is not changed. metric: any DSPy metric callable. trainset,
     valset, testset: lists of `dspy.Example` with inputs, or data sets; what is not given is split
-    off, and said. level: 0 measures, 1 searches demonstrations, 2 instructions too. budget: hard
+    off, and said. level: 0 measures, 1 searches demonstrations, 2 instructions too, 3 reflects on
+    failures and then makes the winner cheaper where that is not worse. budget: hard
     ceilings; without one, a number of rollouts that fits the data. roles: `dspy.LM`s by role
     (`default`, `proposer`); without them `dspy.settings.lm`, else the embedded engine, which is
     not a language model. journal: a path makes the compile resumable: the same call goes on where
     a killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
-    track: an MLflow tracking URI.
+    constraints: limits on what may be shipped, in dollars, tokens or score. track: an MLflow
+    tracking URI.
 
     Raises `UsageError` and its kin for what the caller can mend. A budget that ends, an interrupt
     and a provider's refusal do not raise: `result.stop` says so.
@@ -86,7 +90,7 @@ def compile(
         )
     job = _job(
         program, metric, trainset, valset, testset, level, budget, roles, seed,
-        concurrency, journal, freeze, name, reference, allow_leaks, split_note, clock,
+        concurrency, journal, freeze, constraints, name, reference, allow_leaks, split_note, clock,
     )  # fmt: skip
     with watch(job.journal, job.run, mode=progress, stream=sys.stderr):
         result = compile_job(job)
@@ -120,7 +124,7 @@ def plan(
     """
     job = _job(
         program, metric, trainset, valset, testset, level, budget, roles, seed,
-        concurrency, None, freeze, name, "", allow_leaks, "", SYSTEM_CLOCK,
+        concurrency, None, freeze, FREE, name, "", allow_leaks, "", SYSTEM_CLOCK,
     )  # fmt: skip
     return plan_job(job)
 
@@ -205,6 +209,7 @@ def _job(
     concurrency: int,
     journal: Journal | str | Path | None,
     freeze: Sequence[str],
+    constraints: Constraints,
     name: str | None,
     reference: str,
     allow_leaks: bool,
@@ -221,7 +226,8 @@ def _job(
     return Job(
         program, as_metric(metric), train, val, test, level,
         budget or _budget(level, len(val), len(test)), bound, seed, _journal(journal),
-        name or type(program).__name__.lower(), reference, tuple(freeze), concurrency,
+        name or type(program).__name__.lower(), reference, tuple(freeze),
+        constraints, concurrency,
         retry_layer(clock), clock, tuple(notes), split_note or said,
     )  # fmt: skip
 

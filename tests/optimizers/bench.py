@@ -73,6 +73,7 @@ def bench(**settings: Any) -> Iterator[Bench]:
         job.splits,
         lm=calls.role(job.roles["default"]),
         exchange=calls.role,
+        roles={},
         writer=calls.writer,
         guard=guard,
         clock=job.clock,

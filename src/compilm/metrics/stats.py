@@ -23,6 +23,7 @@ from .posterior import (
     Posterior,
     minimum_detectable,
     posterior_gain,
+    power,
     present,
     probability_better,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "paired_gain",
     "paired_permutation",
     "posterior_gain",
+    "power",
     "probability_better",
 ]
 

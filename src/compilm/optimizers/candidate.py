@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import canonical
 from ..artifact import Nearest, Predictor
+from ..programs.predictors import DEFAULT_ROLE
 
 __all__ = ["BASELINE", "Candidate", "Proposal"]
 
@@ -96,8 +97,10 @@ class Candidate:
 
 
 def _words(predictor: Predictor) -> list[Any]:
-    words = [predictor.path, predictor.instructions, [dict(demo) for demo in predictor.demos]]
-    return words if predictor.nearest is None else [*words, _named(predictor.nearest)]
+    words: list[Any] = [predictor.path, predictor.instructions]
+    words.append([dict(demo) for demo in predictor.demos])
+    words += [] if predictor.nearest is None else [_named(predictor.nearest)]
+    return words if predictor.role == DEFAULT_ROLE else [*words, predictor.role]
 
 
 def _recorded(predictor: Predictor) -> dict[str, Any]:
@@ -105,7 +108,9 @@ def _recorded(predictor: Predictor) -> dict[str, Any]:
         "instructions": predictor.instructions,
         "demos": [dict(demo) for demo in predictor.demos],
     }
-    return body if predictor.nearest is None else {**body, "nearest": _named(predictor.nearest)}
+    if predictor.nearest is not None:
+        body["nearest"] = _named(predictor.nearest)
+    return body if predictor.role == DEFAULT_ROLE else {**body, "role": predictor.role}
 
 
 def _named(nearest: Nearest) -> dict[str, Any]:

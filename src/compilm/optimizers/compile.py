@@ -14,18 +14,20 @@ from ..engine import stack
 from ..errors import ProgramError, ProviderRejected, RunStopped
 from ..metrics.stats import Estimate, mean_interval
 from ..programs import models
-from ..programs.predictors import applied, fingerprint, frozen_paths
+from ..programs.predictors import applied, fingerprint, frozen_paths, predictors
 from ..randomness import rng
 from .budget import Ledger, Spent
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .candidate import BASELINE, Candidate
 from .checks import TextChecks
+from .decisions import estimate_json
 from .evaluate import Evaluator
 from .executor import LocalExecutor
+from .front import Point, front
 from .guard import Guard
 from .interrupt import interruptible
 from .job import Job, described, versions
-from .loop import Outcome, Search, estimate_json
+from .loop import Limits, Outcome, Search
 from .meter import Meter
 from .recipes import recipe
 from .records import Writer
@@ -36,6 +38,7 @@ from .verdict import Confirmation, confirm
 __all__ = ["compile_job", "measure"]
 
 _CONFIRM_BLOCK = 20
+_SERVANTS = frozenset({"default", "proposer", "judge"})  # roles no predictor is moved to
 
 
 def compile_job(job: Job) -> CompileResult:
@@ -92,6 +95,7 @@ class _Final:
     baseline: Estimate | None
     compiled: Estimate | None
     stop: str
+    held_out: Estimate | None = None
 
 
 class _Run:
@@ -114,6 +118,7 @@ class _Run:
             job.splits,
             lm=self._role("default", job.roles["default"]),
             exchange=self._exchange,
+            roles={role: self._role(role, lm) for role, lm in job.roles.items()},
             writer=self.writer,
             guard=self.guard,
             clock=job.clock,
@@ -194,8 +199,12 @@ class _Run:
             self.meter,
             self.ask,
             checks=TextChecks((job.val, job.test)),
-            frozen=(*job.frozen, *frozen_paths(job.program)),
             seed=job.seed,
+            limits=Limits(
+                frozen=(*job.frozen, *frozen_paths(job.program)),
+                constraints=job.constraints,
+                roles=[role for role in sorted(job.roles) if role not in _SERVANTS],
+            ),
         )
         try:
             with interruptible(self.guard.interrupt):
@@ -268,6 +277,7 @@ class _Run:
             found.baseline,
             compiled,
             stop,
+            found.held_out,
         )
 
     def run_blocks(
@@ -335,7 +345,9 @@ class _Run:
             "spent": spent.to_json(),
             "lost_calls": self.ledger.lost,
             "stop": final.stop,
+            "held_out": estimate_json(final.held_out),
             "notes": notes,
+            "front": [point.to_json() for point in front(outcome.evidence.points())],
             "digest": artifact.digest,
             "artifact": artifact.to_json(),
         }
@@ -390,22 +402,33 @@ def _outputs(job: Job) -> list[str]:
 
 def _result(job: Job, body: dict[str, Any]) -> CompileResult:
     artifact = Artifact.from_json(body["artifact"])
-    states = {p.path: p for p in artifact.predictors}
     kept = body["candidate"] == BASELINE
     return CompileResult(
         body["verdict"],
         _estimate(body["gain"]) or _nothing(),
         {split: _estimate(found) for split, found in body["baseline"].items()},
         {split: _estimate(found) for split, found in body["compiled"].items()},
-        job.program if kept else applied(job.program, states),
+        job.program if kept else _program(job, artifact),
         Spent(**body["spent"]),
         artifact,
         job.run,
         body["stop"],
         body["candidate"],
         tuple(body["notes"]),
+        _estimate(body.get("held_out")),
+        tuple(Point.from_json(point) for point in body.get("front", ())),
         job.journal,
     )
+
+
+def _program(job: Job, artifact: Artifact) -> dspy.Module:
+    """The given program with the shipped states, each predictor with the model of its role."""
+    program = applied(job.program, {p.path: p for p in artifact.predictors})
+    found = predictors(program)
+    for each in artifact.predictors:
+        if each.role in job.roles and each.role != "default":
+            found[each.path].lm = job.roles[each.role]
+    return program
 
 
 def _check_frozen(job: Job) -> None:

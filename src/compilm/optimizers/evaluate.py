@@ -38,6 +38,10 @@ class Evaluator:
         """Every rollout of the candidate with this digest, in no order."""
         return [rollout for key, rollout in list(self._cells.items()) if key[0] == digest]
 
+    def price(self, rollout: Rollout) -> tuple[int, float | None]:
+        """Tokens and dollars of a rollout's calls; `None` where a price is unknown."""
+        return self._meter.price(rollout.keys)
+
     def run(self, work: Sequence[tuple[Candidate, int]], split: str) -> list[Rollout]:
         """Rollouts for pairs of candidate and index into `split`, in that order.
 

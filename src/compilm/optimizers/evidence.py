@@ -6,12 +6,14 @@ The unit is the cell, one candidate on one example. Means of cells are never com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..metrics.mixed import Cell, Fit, fit
 from ..metrics.stats import Estimate
 from .candidate import Candidate
 from .evaluate import Evaluator
+from .front import Point
 from .rollout import Rollout
 
 __all__ = ["Evidence"]
@@ -67,6 +69,27 @@ class Evidence:
             self._fit = fit(self._cells, self._parents(), self._kinds())
         return self._fit
 
+    def point(self, candidate: Candidate) -> Point | None:
+        """What the candidate scores and takes; `None` before it has a cell."""
+        score, rollouts = self.estimate(candidate), self._rollouts.get(candidate.id, {}).values()
+        if score is None:
+            return None
+        prices = [self._evaluator.price(rollout) for rollout in rollouts]
+        dollars = [usd for _, usd in prices if usd is not None]
+        count = len(prices)
+        return Point(
+            candidate.id,
+            score,
+            math.fsum(dollars) / count if len(dollars) == count else None,
+            sum(tokens for tokens, _ in prices) / count,
+            round(math.fsum(rollout.seconds for rollout in rollouts) / count, 6),
+            candidate.size,
+        )
+
+    def points(self) -> list[Point]:
+        """A point for every candidate that was run."""
+        return [point for one in self.candidates if (point := self.point(one)) is not None]
+
     def _parents(self) -> dict[str, str | None]:
         return {candidate.id: candidate.parent for candidate in self.candidates}
 
@@ -77,6 +100,13 @@ class Evidence:
             one.id: "demos" if [p.instructions for p in one.predictors] == given else "texts"
             for one in self.candidates
         }
+
+    def gains(self) -> dict[str, float]:
+        """What each candidate that was run is believed to gain over the baseline."""
+        found = self.fitted()
+        if found is None:
+            return {}
+        return {name: found.gain(name).mean for name in found.names if found.counts[name]}
 
     def estimate(self, candidate: Candidate) -> Estimate | None:
         """The candidate's score with its interval; `None` before it has a cell."""

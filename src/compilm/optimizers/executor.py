@@ -61,7 +61,11 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Runs the program in threads of this process."""
+    """Runs the program in threads of this process.
+
+    lm answers for the program, `roles` for predictors that a candidate moved to another model;
+    `exchange` gives the metered twin of an LM that the program brought along.
+    """
 
     def __init__(
         self,
@@ -71,13 +75,14 @@ class LocalExecutor:
         *,
         lm: dspy.LM,
         exchange: Callable[[dspy.LM], dspy.LM],
+        roles: Mapping[str, dspy.LM],
         writer: Writer,
         guard: Guard,
         clock: Clock,
         concurrency: int,
     ) -> None:
         self._program, self._metric, self._splits = program, metric, splits
-        self._lm, self._exchange = lm, exchange
+        self._lm, self._exchange, self._roles = lm, exchange, roles
         self._writer, self._guard, self._clock = writer, guard, clock
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-rollout")
         self._paths = tuple(predictors(program))
@@ -109,6 +114,10 @@ class LocalExecutor:
         if program is None:
             program = applied(self._program, candidate.by_path)
             models.exchange(program, self._exchange)
+            found = predictors(program)
+            for each in candidate.predictors:
+                if each.role in self._roles:
+                    found[each.path].lm = self._roles[each.role]
         self._programs[candidate.digest] = program
         while len(self._programs) > _KEPT_PROGRAMS:
             self._programs.popitem(last=False)

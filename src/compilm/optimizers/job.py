@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dspy
@@ -21,6 +21,7 @@ from ..programs import models
 from ..programs.predictors import fingerprint, shape
 from ..programs.reference import source_fingerprint
 from .budget import Budget
+from .front import FREE, Constraints
 
 __all__ = ["Job"]
 
@@ -46,6 +47,7 @@ class Job:
     name: str
     reference: str = ""
     frozen: tuple[str, ...] = ()
+    constraints: Constraints = FREE
     concurrency: int = 32
     retry: Layer = field(default=lambda engine: engine)
     clock: Clock = SYSTEM_CLOCK
@@ -53,7 +55,7 @@ class Job:
     split_note: str = ""
 
     def __post_init__(self) -> None:
-        _check(self.level, "level", int, "0, 1 or 2")
+        _check(self.level, "level", int, "0, 1, 2 or 3")
         _check(self.seed, "seed", int, "a whole number")
         _check(self.concurrency, "concurrency", int, "a whole number of 1 or more")
         _check(self.budget, "budget", Budget, "a compilm.Budget, such as Budget(calls=500)")
@@ -82,6 +84,7 @@ class Job:
             "adapter": self.adapter,
             "seed": self.seed,
             "frozen": list(self.frozen),
+            "constraints": asdict(self.constraints),
         }
         return f"{self.name}-{canonical.short(canonical.digest(spec), 10)}"
 

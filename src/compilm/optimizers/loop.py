@@ -6,35 +6,32 @@ same decisions again, answered from there, until it reaches the first thing that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-import dspy
-
-from ..artifact import Predictor
 from ..datasets import DataSet
 from ..metrics.stats import Estimate
 from ..randomness import rng
 from . import headroom
 from .bandit import Arm, Bandit
 from .blame import blamed
-from .candidate import Candidate, Proposal
+from .candidate import Candidate
 from .checks import TextChecks
+from .decisions import Decisions
+from .economy import savings, trial
 from .evaluate import Evaluator
 from .evidence import Evidence
-from .lessons import lessons
+from .front import FREE, Constraints
 from .meter import Meter
-from .propose.base import Scene
-from .race import Comparison, race
+from .proposals import Ask, Proposals
+from .race import race
 from .recipes import Recipe
 from .records import Writer
 
-__all__ = ["Outcome", "Search"]
+__all__ = ["Limits", "Outcome", "Search"]
 
-_STUDIED = (12, 48)  # training examples an incumbent is run on, for demos and reflection
 _LOOK = (10, 50)  # validation examples the baseline is run on before anything is tried
+_LOOK_SHARE = 10  # one in so many rollouts of the budget
 _RACED = 300  # validation examples a race may use
 _OPENING = (4, 40)  # candidates at least, and rollouts of the budget for each
 _FINALISTS = 3
@@ -60,6 +57,19 @@ class Outcome:
         return self.evidence.estimate(self.best)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a search may not touch, and what it must keep.
+
+    frozen: predictor paths that stay as they are. roles: models that predictors may be moved to
+    where that is not worse.
+    """
+
+    frozen: Sequence[str] = ()
+    constraints: Constraints = FREE
+    roles: Sequence[str] = ()
+
+
 class Search:
     """One search over one program; `run` walks it from the baseline to the end."""
 
@@ -72,35 +82,37 @@ class Search:
         evaluator: Evaluator,
         writer: Writer,
         meter: Meter,
-        ask: Callable[[dspy.Predict, dict[str, Any], int], Any],
+        ask: Ask,
         *,
         checks: TextChecks,
-        frozen: Sequence[str],
         seed: int,
+        limits: Limits = Limits(),
     ) -> None:
-        self._recipe, self._train, self._val = recipe, train, val
-        self._evaluator, self._writer, self._meter, self._ask = evaluator, writer, meter, ask
-        self._checks, self._frozen, self._seed = checks, frozenset(frozen), seed
+        self._recipe, self._train, self._val, self._seed = recipe, train, val, seed
+        self._evaluator, self._meter, self._limits = evaluator, meter, limits
         self.evidence = Evidence(evaluator, baseline)
         self.best = baseline
+        self._proposals = Proposals(
+            train, val, evaluator, self.evidence, writer, checks, ask,
+            frozen=limits.frozen, seed=seed,
+        )  # fmt: skip
+        self._decisions = Decisions(writer, self.evidence, meter)
         self._order = rng(seed, "race order").sample(range(len(val)), min(len(val), _RACED))
-        self._study = rng(seed, "study").sample(range(len(train)), min(len(train), _STUDIED[1]))
-        self._known = {baseline.digest}
-        self._asked = 0
+        writer.append("candidate", baseline.to_json())
 
     def run(self) -> Outcome:
         """Walk the search; `RunStopped` passes through, and `outcome` tells what was found."""
-        self._writer.append("candidate", self.best.to_json())
-        self._checks.learn(self.best)
         scores = self._look()
         if not self._recipe.opening:
             return self.outcome("the level only measures")
-        if not self._tunable():
+        if not self._proposals.tunable(self.best):
             return self.outcome("nothing may change: every predictor is frozen")
         if headroom.full(scores):
             return self.outcome("no headroom: the program scores as high as the metric goes")
         stop = self._open() or self._rounds()
         self._finals()
+        if self._recipe.economy and self.best is not self.evidence.baseline:
+            self._economize()
         return self.outcome(stop)
 
     def outcome(self, stop: str) -> Outcome:
@@ -108,16 +120,16 @@ class Search:
         return Outcome(self.best, self.evidence, stop)
 
     def _look(self) -> list[float]:
-        """The baseline on some examples: all where only measuring or where it may be full."""
+        """The baseline on some examples; on all where only measuring or where all are right."""
         allowed = self._allows()
-        self._study = self._study[: max(_STUDIED[0], min(_STUDIED[1], allowed // 12))]
-        first = max(_LOOK[0], min(_LOOK[1], allowed // 10))
+        self._proposals.fit_study(allowed)
+        first = max(_LOOK[0], min(_LOOK[1], allowed // _LOOK_SHARE))
         if not self._recipe.opening:
             first = len(self._order)
         scores = self._baseline_scores(min(first, allowed))
         if scores and min(scores) >= 1 and len(scores) < len(self._order):
             scores = self._baseline_scores(min(len(self._order), self._allows()))
-        self._decided(Comparison(self.best, self.best, outcome="measured"), "baseline", len(scores))
+        self._decisions.measured(self.best, "baseline")
         return scores
 
     def _baseline_scores(self, count: int) -> list[float]:
@@ -125,12 +137,12 @@ class Search:
         return [rollout.score.value for rollout in found if not rollout.score.is_missing]
 
     def _open(self) -> str:
-        """The wide opening; a word where it shows that the search may end."""
+        """The wide opening; a word where the budget does not even allow that."""
         least, each = _OPENING
         moves = self._recipe.opening[: max(least, self._allows() // each)]
         if not self._affordable(len(moves)):
             return "budget: no race fits"
-        children = self._propose([Arm(move) for move in moves])
+        children = self._proposals.made(self.best, [Arm(move) for move in moves])
         self._race([child for child, _ in children], "opening")
         return ""
 
@@ -139,8 +151,8 @@ class Search:
         for turn in range(self._recipe.most_rounds):
             if not self._affordable(self._recipe.width):
                 return "budget: no further race fits"
-            arms = bandit.choose(self._recipe.width, rng(self._seed, "moves", turn), self._blame())
-            won = self._round(bandit, arms)
+            chance = rng(self._seed, "moves", turn)
+            won = self._round(bandit, bandit.choose(self._recipe.width, chance, self._blame()))
             dry = 0 if won else dry + 1
             if dry > self._recipe.patience:
                 return f"no gain in {dry} rounds"
@@ -151,7 +163,7 @@ class Search:
     def _round(self, bandit: Bandit, arms: Sequence[Arm]) -> bool:
         """One race of what the arms propose; what came of each is learned."""
         before = self.best
-        children = self._propose(arms)
+        children = self._proposals.made(before, arms)
         self._race([child for child, _ in children], "race")
         tried = {id(arm): child for child, arm in children}
         for arm in arms:
@@ -161,6 +173,7 @@ class Search:
         return self.best is not before
 
     def _gain_over(self, child: Candidate | None, incumbent: Candidate) -> float:
+        """What the winner of a race brought; 0 for all others."""
         fitted = self.evidence.fitted()
         if child is None or child is not self.best or fitted is None:
             return 0.0
@@ -168,83 +181,34 @@ class Search:
 
     def _arms(self) -> list[Arm]:
         """Every move on all predictors, and where there are several on each one too."""
-        paths = [predictor.path for predictor in self._tunable()]
+        paths = [predictor.path for predictor in self._proposals.tunable(self.best)]
         single = [Arm(move, path) for move in self._recipe.rounds for path in paths]
         return [Arm(move) for move in self._recipe.rounds] + (single if len(paths) > 1 else [])
 
-    def _propose(self, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
-        """What the arms propose, asked for side by side, taken in order, without repeats."""
-        scenes = [self._scene(arm) for arm in arms]
-        tasks = [partial(arm.move, scene) for arm, scene in zip(arms, scenes, strict=True)]
-        proposals = self._evaluator.executor.side_by_side(tasks)
-        children = []
-        for arm, proposal in zip(arms, proposals, strict=True):
-            child = self._admitted(proposal)
-            if child is not None:
-                children.append((child, arm))
-        return children
-
-    def _admitted(self, proposal: Proposal | None) -> Candidate | None:
-        """The candidate a proposal makes, if it may be raced and is a new one."""
-        if proposal is None:
-            return None
-        refusal = self._checks.refusal(self.best, proposal)
-        child = self.best.child(len(self.evidence.candidates), proposal)
-        if refusal:
-            self._writer.append("refused", {"move": proposal.move, "reason": refusal})
-        if refusal or child.digest in self._known:
-            return None
-        self._known.add(child.digest)
-        self._checks.learn(child)
-        self.evidence.add(child)
-        self._writer.append("candidate", child.to_json())
-        return child
-
-    def _scene(self, arm: Arm) -> Scene:
-        self._asked += 1
-        seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
-        tunable = [p for p in self._tunable() if arm.path in (None, p.path)]
-        gains = self._gains()
-        others = [c for c in self.evidence.candidates if c.id in gains and c is not self.best]
-        return Scene(
-            self.best,
-            self._train,
-            seen,
-            lessons(self.best, self._train, seen, self._val, self.evidence),
-            tuple(tunable),
-            sorted(others, key=lambda c: -gains[c.id]),
-            gains,
-            self._ask,
-            self._asked,
-            rng(self._seed, "propose", self._asked),
-        )
-
-    def _gains(self) -> dict[str, float]:
-        """What each candidate that was run is believed to gain over the baseline."""
-        fitted = self.evidence.fitted()
-        if fitted is None:
-            return {}
-        return {name: fitted.gain(name).mean for name in fitted.names if fitted.counts[name]}
-
     def _blame(self) -> dict[str, float]:
-        seen = self._evaluator.run([(self.best, index) for index in self._study], "train")
-        return blamed(self._tunable(), seen, self._train)
-
-    def _tunable(self) -> tuple[Predictor, ...]:
-        return tuple(p for p in self.best.predictors if p.path not in self._frozen)
+        seen = self._proposals.studied(self.best)
+        return blamed(self._proposals.tunable(self.best), seen, self._train)
 
     def _race(self, children: Sequence[Candidate], phase: str) -> None:
         comparisons = race(
-            self.best, children, self._order_for, self.evidence.run, afford=self._fits
+            self.best,
+            children,
+            self._order_for,
+            self.evidence.run,
+            afford=self._fits,
+            may_win=self._keeps,
         )
         winners = [c.candidate for c in comparisons if c.outcome == "won"]
         self.best = winners[0] if winners else self.best
-        for comparison in comparisons:
-            self._decided(comparison, phase, comparison.n)
+        self._decisions.compared(comparisons, phase, self.best)
 
     def _order_for(self, child: Candidate) -> list[int]:
         """The shared order without the examples that its proposers were shown."""
         return [index for index in self._order if self._val.ids[index] not in child.shown]
+
+    def _keeps(self, candidate: Candidate) -> bool:
+        """Whether a candidate that was run keeps the constraints."""
+        return self._limits.constraints.allows(self.evidence.point(candidate))
 
     def _finals(self) -> None:
         """The leftover budget goes to the few that may be best; the best of them it is."""
@@ -257,11 +221,24 @@ class Search:
             work = [(finalist, index) for index in self._order_for(finalist)]
             if chances[finalist.id] >= _CONTENDER and self._fits(work):
                 self.evidence.run(work)
-        gains = self._gains()
-        contenders = [c for c in likely if c.id in gains]
-        self.best = max([self.best, *contenders], key=lambda c: gains.get(c.id, -1.0))
-        n = len(self.evidence.rollouts(self.best))
-        self._decided(Comparison(self.best, self.best, outcome="measured"), "final", n)
+        gains = self.evidence.gains()
+        fit = [c for c in likely if c.id in gains and self._keeps(c)]
+        best = max([self.best, *fit], key=lambda c: gains.get(c.id, -1.0))
+        wanted = self._limits.constraints.choose(self.evidence.points(), best.id)
+        self.best = next(c for c in self.evidence.candidates if c.id == wanted)
+        self._decisions.measured(self.best, "final")
+
+    def _economize(self) -> None:
+        """Savings on the winner, one after the other, each kept only if it is not worse."""
+        chance = rng(self._seed, "economy")
+        paths = [predictor.path for predictor in self._proposals.tunable(self.best)]
+        for saving in savings(paths, self._limits.roles):
+            child = self._proposals.admitted(self.best, saving.of(self.best, chance))
+            if child is not None:
+                order = self._order_for(child)
+                found = trial(child, self.best, order, self.evidence.run, afford=self._fits)
+                self.best = child if found.outcome == "won" else self.best
+                self._decisions.compared([found], "economy", self.best)
 
     def _nothing_to_gain(self) -> str:
         still = self.best is self.evidence.baseline
@@ -271,7 +248,7 @@ class Search:
 
     def _affordable(self, racers: int) -> bool:
         """Whether a race's first block fits, with the study of the incumbent."""
-        first = (racers + 1) * min(10, len(self._order)) + len(self._study)
+        first = (racers + 1) * min(10, len(self._order)) + len(self._proposals.study)
         return self._allows() >= first
 
     def _fits(self, work: Sequence[tuple[Candidate, int]]) -> bool:
@@ -280,35 +257,3 @@ class Search:
 
     def _allows(self) -> int:
         return self._meter.allows(len(self.best.predictors))
-
-    def _decided(self, comparison: Comparison, phase: str, n: int) -> None:
-        self._writer.append(
-            "decision",
-            {
-                "candidate": comparison.candidate.id,
-                "incumbent": comparison.incumbent.id,
-                "phase": phase,
-                "outcome": comparison.outcome,
-                "n": n,
-                "wins": comparison.wins,
-                "losses": comparison.losses,
-                "difference": comparison.difference,
-                "p_better": comparison.p_better,
-                "score": estimate_json(self.evidence.estimate(comparison.candidate)),
-                "best": self.best.id,
-                "best_score": estimate_json(self.evidence.estimate(self.best)),
-                "spent": self._meter.spent().to_json(),
-            },
-        )
-
-
-def estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
-    """An estimate as it stands in records and artifacts."""
-    if estimate is None:
-        return None
-    return {
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-    }

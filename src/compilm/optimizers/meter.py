@@ -8,6 +8,7 @@ made from the meter, so that a resumed run decides exactly as an undisturbed one
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable
 
@@ -50,6 +51,14 @@ class Meter:
                     self._tokens += answer.tokens
                     known = self._usd is not None and answer.usd is not None
                     self._usd = self._usd + answer.usd if known else None  # type: ignore[operator]
+
+    def price(self, keys: Iterable[str]) -> tuple[int, float | None]:
+        """Tokens and dollars of these calls, `None` where a price is unknown."""
+        answers = [answer for key in keys if (answer := self._answers.known(key)) is not None]
+        prices = [answer.usd for answer in answers]
+        known = [price for price in prices if price is not None]
+        usd = math.fsum(known) if len(known) == len(prices) else None
+        return sum(answer.tokens for answer in answers), usd
 
     def spent(self) -> Spent:
         """What was looked at until now; `seconds` is this process's and not reproducible."""

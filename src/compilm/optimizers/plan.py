@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dspy import lm15
 
-from ..metrics.stats import minimum_detectable
+from ..metrics.stats import minimum_detectable, power
 from ..programs import models
 from .job import Job
 from .recipes import recipe
@@ -32,6 +32,7 @@ class Plan:
 
     seconds are wall time at the job's concurrency. usd is `None` where the price is unknown.
     minimum_detectable: the true gain that the held-out examples would prove with a power of 80 %.
+    power: the chance that they prove a true gain of 0.05.
     """
 
     rollouts: Range
@@ -41,6 +42,7 @@ class Plan:
     seconds: Range
     minimum_detectable: float
     held_out: int
+    power: float = 0.0
     note: str = ""
 
     def to_json(self) -> dict[str, object]:
@@ -61,7 +63,7 @@ class Plan:
                 f"money     {money}",
                 f"time      {_time(self.seconds.low)} to {_time(self.seconds.high)}",
                 f"proof     {self.held_out} held-out examples prove a true gain of "
-                f"{self.minimum_detectable:.3f} four times in five",
+                f"{self.minimum_detectable:.3f} four times in five, of 0.050 in {self.power:.0%}",
                 *([self.note] if self.note else []),
             ]
         )
@@ -70,11 +72,11 @@ class Plan:
 def plan_job(job: Job) -> Plan:
     """The plan for `job`: rollouts from its recipe and data, the rest from them."""
     steps = recipe(job.level)
-    n, final = len(job.val), 2 * len(job.test)
+    n, final = min(len(job.val), 300), 2 * len(job.test)
     low, high = float(n + len(job.test)), float(n + final)
     if steps.opening:
         first = 10 * (len(steps.opening) + 1)
-        low = n + min(48, len(job.train)) + first + len(job.test)
+        low = min(50, n) + min(48, len(job.train)) + first + len(job.test)
         high = n + steps.most_rounds * (48 + 2.5 * n) + 3 * first + final
     if job.budget.rollouts is not None:
         low, high = min(low, job.budget.rollouts), min(high, job.budget.rollouts)
@@ -94,6 +96,7 @@ def plan_job(job: Job) -> Plan:
         _seconds(job, calls),
         minimum_detectable(len(job.test)) if job.test else 1.0,
         len(job.test),
+        power(0.05, len(job.test)) if job.test else 0.0,
         job.notice,
     )
 

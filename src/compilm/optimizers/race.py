@@ -19,7 +19,7 @@ from ..metrics.stats import probability_better
 from .candidate import Candidate
 from .rollout import Rollout
 
-__all__ = ["CERTAIN", "FUTILE", "Comparison", "compare", "race"]
+__all__ = ["BLOCK", "CERTAIN", "FUTILE", "Comparison", "Run", "compare", "race"]
 
 FUTILE = 0.30
 CERTAIN = 0.95
@@ -88,13 +88,15 @@ def race(
     run: Run,
     *,
     afford: Callable[[Sequence[tuple[Candidate, int]]], bool],
+    may_win: Callable[[Candidate], bool] = lambda _: True,
 ) -> list[Comparison]:
     """The comparisons of all children, in their order, each with its outcome.
 
     `order(child)` holds the places of the examples it may be judged on; `run` gives rollouts for
     pairs of candidate and place, those it has made before for nothing; `afford` says whether the
-    budget allows them. Outcomes: `won` (one child at most), `lost` (went the distance, or
-    was beaten), `dropped` (early). The incumbent runs only where a child is held against it.
+    budget allows them, and `may_win` whether a child that was run keeps what was asked of it.
+    Outcomes: `won` (one child at most), `lost` (went the distance, or was beaten), `dropped`
+    (early). The incumbent runs only where a child is held against it.
     """
     lanes = [_Lane(child, incumbent, order(child)) for child in children]
     alive = list(lanes)
@@ -119,7 +121,7 @@ def race(
             lane.now = replace(lane.now, outcome="dropped")
         if not alive or _certain(alive):
             break
-    winner = _winner(alive)
+    winner = _winner([lane for lane in alive if may_win(lane.child)])
     for lane in alive:
         lane.now = replace(lane.now, outcome="won" if lane is winner else "lost")
     return [lane.now for lane in lanes]

@@ -14,6 +14,7 @@ from ..artifact import Artifact, write
 from ..journal import Journal
 from ..metrics.stats import Estimate
 from .budget import Spent
+from .front import Point
 
 __all__ = ["CompileResult"]
 
@@ -29,11 +30,13 @@ _SAID = {
 class CompileResult:
     """The outcome of a compile: the verdict, the proof, the program and what it cost.
 
-    verdict: `proven`, `likely`, `unproven` or `no-headroom`. gain: the paired difference on
-    held-out examples with its 95 % interval. baseline, compiled: scores by split, `None` where a
-    split was not measured. program: the compiled `dspy.Module`, the given one where the verdict
+    verdict: `proven`, `likely`, `unproven` or `no-headroom`. gain: the gain over the given program
+    with its 95 % interval, estimated from all examples both were run on, held-out ones among them
+    (`held_out` is the paired difference on those alone, and `None` where nothing was confirmed).
+    baseline, compiled: scores by split, `None` where a split was not measured. program: the compiled `dspy.Module`, the given one where the verdict
     says so. spent: everything that was sent, failed calls included; calls lost
-    with a killed process are told in `notes`. stop: why it ended.
+    with a killed process are told in `notes`. stop: why it ended. front: candidates that no other
+    beats in both score and cost, the cheapest first.
     """
 
     verdict: str
@@ -47,6 +50,8 @@ class CompileResult:
     stop: str
     candidate: str
     notes: tuple[str, ...] = ()
+    held_out: Estimate | None = None
+    front: tuple[Point, ...] = ()
     journal: Journal | None = field(default=None, repr=False, compare=False)
     render: Callable[[CompileResult, str], str] | None = field(
         default=None, repr=False, compare=False
@@ -76,6 +81,8 @@ class CompileResult:
             "run": self.run,
             "stop": self.stop,
             "candidate": self.candidate,
+            "held_out": _json(self.held_out),
+            "front": [point.to_json() for point in self.front],
             "digest": self.artifact.digest,
             "notes": list(self.notes),
         }

@@ -1,0 +1,109 @@
+"""From arms to candidates: what a move may see, what it proposes, and whether that may be raced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import dspy
+
+from ..artifact import Predictor
+from ..datasets import DataSet
+from ..randomness import rng
+from .bandit import Arm
+from .candidate import Candidate, Proposal
+from .checks import TextChecks
+from .evaluate import Evaluator
+from .evidence import Evidence
+from .lessons import lessons
+from .propose.base import Scene
+from .records import Writer
+from .rollout import Rollout
+
+__all__ = ["Ask", "Proposals"]
+
+Ask = Callable[[dspy.Predict, dict[str, Any], int], Any]
+
+_STUDIED = (12, 48)  # training examples an incumbent is run on, for demos and reflection
+_STUDY_SHARE = 12  # one in so many rollouts of the budget
+
+
+class Proposals:
+    """Asks moves for candidates, side by side, and admits them in order, each only once."""
+
+    def __init__(
+        self,
+        train: DataSet,
+        val: DataSet,
+        evaluator: Evaluator,
+        evidence: Evidence,
+        writer: Writer,
+        checks: TextChecks,
+        ask: Ask,
+        *,
+        frozen: Sequence[str],
+        seed: int,
+    ) -> None:
+        self._train, self._val, self._evaluator = train, val, evaluator
+        self._evidence, self._writer, self._checks, self._ask = evidence, writer, checks, ask
+        self._frozen, self._seed = frozenset(frozen), seed
+        self.study = rng(seed, "study").sample(range(len(train)), min(len(train), _STUDIED[1]))
+        self._known = {evidence.baseline.digest}
+        self._asked = 0
+        checks.learn(evidence.baseline)
+
+    def fit_study(self, allowed: int) -> None:
+        """Study no more training examples than a budget of so many rollouts bears."""
+        least, most = _STUDIED
+        self.study = self.study[: max(least, min(most, allowed // _STUDY_SHARE))]
+
+    def tunable(self, incumbent: Candidate) -> tuple[Predictor, ...]:
+        """The predictors that may change."""
+        return tuple(p for p in incumbent.predictors if p.path not in self._frozen)
+
+    def studied(self, incumbent: Candidate) -> list[Rollout]:
+        """The incumbent's rollouts on the training examples that are studied."""
+        return self._evaluator.run([(incumbent, index) for index in self.study], "train")
+
+    def made(self, incumbent: Candidate, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
+        """New candidates, each with the arm it came of."""
+        scenes = [self._scene(incumbent, arm) for arm in arms]
+        tasks = [partial(arm.move, scene) for arm, scene in zip(arms, scenes, strict=True)]
+        proposals = self._evaluator.executor.side_by_side(tasks)
+        admitted = [self.admitted(incumbent, proposal) for proposal in proposals]
+        return [(child, arm) for child, arm in zip(admitted, arms, strict=True) if child]
+
+    def admitted(self, incumbent: Candidate, proposal: Proposal | None) -> Candidate | None:
+        """The candidate a proposal makes, if it may be raced and is a new one."""
+        if proposal is None:
+            return None
+        refusal = self._checks.refusal(incumbent, proposal)
+        child = incumbent.child(len(self._evidence.candidates), proposal)
+        if refusal:
+            self._writer.append("refused", {"move": proposal.move, "reason": refusal})
+        if refusal or child.digest in self._known:
+            return None
+        self._known.add(child.digest)
+        self._checks.learn(child)
+        self._evidence.add(child)
+        self._writer.append("candidate", child.to_json())
+        return child
+
+    def _scene(self, incumbent: Candidate, arm: Arm) -> Scene:
+        self._asked += 1
+        seen = self.studied(incumbent)
+        gains = self._evidence.gains()
+        others = [c for c in self._evidence.candidates if c.id in gains and c is not incumbent]
+        return Scene(
+            incumbent,
+            self._train,
+            seen,
+            lessons(incumbent, self._train, seen, self._val, self._evidence),
+            tuple(p for p in self.tunable(incumbent) if arm.path in (None, p.path)),
+            sorted(others, key=lambda c: -gains[c.id]),
+            gains,
+            self._ask,
+            self._asked,
+            rng(self._seed, "propose", self._asked),
+        )
