@@ -31,10 +31,10 @@ class CompileResult:
     """The outcome of a compile: the verdict, the proof, the program and what it cost.
 
     verdict: `proven`, `likely`, `unproven` or `no-headroom`. gain: the gain over the given program
-    with its 95 % interval, estimated from all examples both were run on, held-out ones among them
-    (`held_out` is the paired difference on those alone, and `None` where nothing was confirmed).
-    baseline, compiled: scores by split, `None` where a split was not measured. program: the compiled `dspy.Module`, the given one where the verdict
-    says so. spent: everything that was sent, failed calls included; calls lost
+    with its 95 % interval, by one model of all that was seen in the search and on held-out
+    examples; n counts the latter. held_out: the plain paired difference on them, `None` where
+    nothing was confirmed. baseline, compiled: scores by split, `None` where a split was not
+    measured. program: the compiled `dspy.Module`, the given one where the verdict says so. spent: everything that was sent, failed calls included; calls lost
     with a killed process are told in `notes`. stop: why it ended. front: candidates that no other
     beats in both score and cost, the cheapest first.
     """

@@ -87,19 +87,16 @@ def _together(
     evidence: Evidence,
     held: Estimate,
 ) -> tuple[Estimate, float]:
-    """The winner's gain and its chance by all cells; n counts examples both were run on."""
-    first = evidence.baseline
+    """The winner's gain and its chance by all cells; n counts the held-out pairs."""
     cells = [
         Cell(who.id, f"held out {rollout.example}", rollout.score.value)
-        for who, rollouts in ((first, baseline), (winner, compiled))
+        for who, rollouts in ((evidence.baseline, baseline), (winner, compiled))
         for rollout in rollouts
         if not rollout.score.is_missing
     ]
     found = evidence.fitted(cells)
     assert found is not None  # there are at least two held-out pairs
-    mine, theirs = evidence.rollouts(winner), evidence.rollouts(first)
-    shared = sum(index in theirs for index in mine)
-    return replace(found.gained(winner.id), n=shared + held.n), found.gain(winner.id).probability
+    return replace(found.gained(winner.id), n=held.n), found.gain(winner.id).probability
 
 
 def _widened(gain: Estimate, grouped: Estimate, single: Estimate) -> Estimate:
