@@ -113,6 +113,7 @@ def plan(
     seed: int = 0,
     concurrency: int = 32,
     freeze: Sequence[str] = (),
+    constraints: Constraints = FREE,
     name: str | None = None,
     allow_leaks: bool = False,
 ) -> Plan:
@@ -124,7 +125,7 @@ def plan(
     """
     job = _job(
         program, metric, trainset, valset, testset, level, budget, roles, seed,
-        concurrency, None, freeze, FREE, name, "", allow_leaks, "", SYSTEM_CLOCK,
+        concurrency, None, freeze, constraints, name, "", allow_leaks, "", SYSTEM_CLOCK,
     )  # fmt: skip
     return plan_job(job)
 

@@ -52,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="level",
         type=int,
         choices=range(4),
-        help="0 measures, 1 demonstrations, 2 instructions too",
+        help="0 measures, 1 demonstrations, 2 instructions too, 3 reflection and savings",
     )
     how.add_argument("--optimizer", metavar="NAME", help="one by name, as dspy.MIPROv2")
     parser.add_argument("--budget", metavar="TEXT", help="a ceiling: 1000rollouts, 2usd, 20m, ...")
@@ -109,6 +109,7 @@ def _compiled(
 def _asked(config: Config) -> dict[str, Any]:
     """The arguments that `compilm.compile` and `compilm.plan` share."""
     from ..optimizers.budget import Budget
+    from ..optimizers.front import Constraints
 
     program, metric = program_of(config), metric_of(config)
     parts, settings = parts_of(config, program), config.compile
@@ -124,6 +125,7 @@ def _asked(config: Config) -> dict[str, Any]:
         "seed": settings.seed,
         "concurrency": settings.concurrency,
         "freeze": settings.freeze,
+        "constraints": Constraints(**settings.constraints),
         "name": target_name(config),
         **({} if settings.level is None else {"level": settings.level}),
     }

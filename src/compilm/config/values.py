@@ -152,6 +152,13 @@ def _split(value: Any) -> SplitSettings:
     return SplitSettings(**shares, seed=_whole(0)(value.get("seed", 0)))
 
 
+def _constraints(value: Any) -> dict[str, float]:
+    known = ("usd_per_1000", "tokens", "min_score")
+    if not isinstance(value, dict) or set(value) - set(known):
+        raise Wrong(f"a table of {', '.join(known)}, such as {{ tokens = 2000 }}")
+    return {name: _number(0)(amount) for name, amount in value.items()}
+
+
 ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "model": _texts,
     "base_url": _text,
@@ -179,6 +186,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "compile.budget": _budget,
     "compile.seed": _whole(0),
     "compile.freeze": _texts,
+    "compile.constraints": _constraints,
     "compile.out": _text,
     "compile.journal": _text,
     "compile.concurrency": _whole(1, 4096),

@@ -34,9 +34,10 @@ class CompileResult:
     with its 95 % interval, by one model of all that was seen in the search and on held-out
     examples; n counts the latter. held_out: the plain paired difference on them, `None` where
     nothing was confirmed. baseline, compiled: scores by split, `None` where a split was not
-    measured. program: the compiled `dspy.Module`, the given one where the verdict says so. spent: everything that was sent, failed calls included; calls lost
-    with a killed process are told in `notes`. stop: why it ended. front: candidates that no other
-    beats in both score and cost, the cheapest first.
+    measured. program: the compiled `dspy.Module`, the given one where the verdict says so. spent:
+    everything that was sent, failed calls included; calls lost with a killed process are told in
+    `notes`. stop: why it ended. front: candidates that no other beats in both score and cost, the
+    cheapest first.
     """
 
     verdict: str
