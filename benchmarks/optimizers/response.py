@@ -25,6 +25,8 @@ import dspy
 import numpy as np
 from numpy.typing import NDArray
 
+from compilm.programs.retrieving import Retrieving
+
 from .worlds import CASE, World, letter, uniform
 
 __all__ = ["Demo", "Prompt", "Responses", "Turn", "instruction", "sigmoid"]
@@ -34,6 +36,7 @@ Turn: TypeAlias = tuple[str, str]  # role, text
 _OBJECTIVE = "your objective is:"
 _RULE = {step: re.compile(rf"RULE_{letter(step)}(\d\d)") for step in (0, 1)}
 _MYTH = {step: re.compile(rf"MYTH_{letter(step)}\d\d") for step in (0, 1)}
+_OWN_PROMPTS = 5  # of so many unseen cases one gets a prompt of its own: each costs 2 ms
 _KEPT = 512  # prompts whose probabilities are kept: 2,200 numbers each
 
 
@@ -90,20 +93,35 @@ class Responses:
         """The expected score of `program` over the unseen cases, at temperature 0.
 
         The program's prompts are written by DSPy's own adapter and read as the engine reads them:
-        demos that the adapter leaves out or shows in part count as they are shown.
+        demos that the adapter leaves out or shows in part count as they are shown. Where demos are
+        chosen per call the mean is over every fifth unseen case, each under its own prompt (that
+        of right facts in a second step).
         """
-        found = []
-        for step, predictor in enumerate(program.named_predictors()):
-            found.append(self.probabilities(self._shown(step, predictor[1]))[self.world.unseen])
+        steps = [predictor for _, predictor in program.named_predictors()]
+        own = any(isinstance(predictor, Retrieving) for predictor in steps)
+        cases = self.world.unseen[::_OWN_PROMPTS] if own else self.world.unseen
+        found = [self._chances(step, predictor, cases) for step, predictor in enumerate(steps)]
         if len(found) == 1:
             return float(found[0].mean())
         first, second = found
         despite = self.world.parameters.despite
         return float((second * (first + (1 - first) * despite)).mean())
 
-    def _shown(self, step: int, predictor: Any) -> Prompt:
+    def _chances(self, step: int, predictor: Any, cases: range) -> Floats:
+        """The probability of a right answer to each of these cases in one step."""
+        if not isinstance(predictor, Retrieving):
+            return self.probabilities(self._shown(step, predictor, predictor.demos))[cases]
+        found = []
+        for number in cases:
+            case = self.world.cases[number]
+            call = {"ticket": case.ticket, "facts": f"FACTS_OK of C{number:05d}"}
+            prompt = self._shown(step, predictor, predictor.shown(call))
+            found.append(float(self._probabilities(prompt)[number]))
+        return np.array(found)
+
+    def _shown(self, step: int, predictor: Any, demos: Sequence[Any]) -> Prompt:
         inputs = dict.fromkeys(predictor.signature.input_fields, "")
-        written = dspy.ChatAdapter().format(predictor.signature, predictor.demos, inputs)
+        written = dspy.ChatAdapter().format(predictor.signature, demos, inputs)
         turns = [(turn["role"], turn["content"]) for turn in written]
         return self.read(step, turns[0][1], turns[1:-1])
 

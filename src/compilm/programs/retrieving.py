@@ -43,12 +43,16 @@ class Retrieving(dspy.Predict):
         """The pool and how many of it are shown."""
         return self._chooser.nearest
 
+    def shown(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """The demonstrations of a call with these inputs, as they stand in its prompt."""
+        return [*self.demos, *self._chooser.choose(inputs, self.demos)]
+
     # Private to DSPy, and the only step that `forward` and `aforward` share and that sees the
     # inputs as they are rendered, after whatever a subclass did to them. `retrieve` looks whether
     # it is there, so that no version of DSPy can drop the demos in silence.
     def _forward_preprocess(self, **kwargs: Any) -> Any:
         if "demos" not in kwargs:
-            kwargs["demos"] = [*self.demos, *self._chooser.choose(kwargs, self.demos)]
+            kwargs["demos"] = self.shown(kwargs)
         return super()._forward_preprocess(**kwargs)
 
     def reset(self) -> None:
