@@ -90,16 +90,24 @@ class Responses:
         )
 
     def true_score(self, program: dspy.Module) -> float:
-        """The expected score of `program` over the unseen cases, at temperature 0.
+        """The expected score of `program` over the unseen cases, at temperature 0."""
+        return self.true_scores(program)[0]
+
+    def true_scores(self, *programs: dspy.Module) -> list[float]:
+        """The expected score of each program over the same unseen cases, at temperature 0.
 
         The program's prompts are written by DSPy's own adapter and read as the engine reads them:
         demos that the adapter leaves out or shows in part count as they are shown. Where demos are
-        chosen per call the mean is over every fifth unseen case, each under its own prompt (that
+        chosen per call the means are over every fifth unseen case, each under its own prompt (that
         of right facts in a second step).
         """
-        steps = [predictor for _, predictor in program.named_predictors()]
-        own = any(isinstance(predictor, Retrieving) for predictor in steps)
+        predictors = [each for program in programs for _, each in program.named_predictors()]
+        own = any(isinstance(predictor, Retrieving) for predictor in predictors)
         cases = self.world.unseen[::_OWN_PROMPTS] if own else self.world.unseen
+        return [self._expected(program, cases) for program in programs]
+
+    def _expected(self, program: dspy.Module, cases: range) -> float:
+        steps = [predictor for _, predictor in program.named_predictors()]
         found = [self._chances(step, predictor, cases) for step, predictor in enumerate(steps)]
         if len(found) == 1:
             return float(found[0].mean())

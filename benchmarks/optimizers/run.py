@@ -82,8 +82,7 @@ def _measured(job: Job) -> dict[str, Any]:
         outcome = CONTESTANTS[job.contestant](Setting(world, lm, job.budget, job.seed))
     counts = engine.counts
     responses = Responses(world)
-    base = responses.true_score(world.program())
-    true = responses.true_score(outcome.program)
+    base, true = responses.true_scores(world.program(), outcome.program)
     predictors = [predictor for _, predictor in outcome.program.named_predictors()]
     return {
         "calls": counts.task_calls / len(world.steps),
