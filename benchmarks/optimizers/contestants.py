@@ -21,12 +21,13 @@ __all__ = ["CONTESTANTS", "Contestant", "Outcome", "Setting"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a contestant is given: a world, its model, a number of program calls, a seed."""
+    """What a contestant is given: a world, its model, a number of calls, a seed, threads."""
 
     world: World
     lm: dspy.LM
     budget: int
     seed: int
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def bootstrap_rs(given: Setting) -> Outcome:
     optimizer = BootstrapFewShotWithRandomSearch(
         metric=world.metric,
         num_candidate_programs=max(1, (given.budget - 3 * full) // (full + 6)),
-        num_threads=1,
+        num_threads=given.threads,
     )
     program = optimizer.compile(world.program(), trainset=world.train, valset=world.val)
     best = max(found["score"] for found in program.candidate_programs)
@@ -75,7 +76,11 @@ def mipro(given: Setting, *, candidates: int = 12) -> Outcome:
 
     world = given.world
     optimizer = MIPROv2(
-        metric=world.metric, auto=None, num_candidates=candidates, num_threads=1, seed=given.seed
+        metric=world.metric,
+        auto=None,
+        num_candidates=candidates,
+        num_threads=given.threads,
+        seed=given.seed,
     )
     program = optimizer.compile(
         world.program(),
@@ -129,7 +134,7 @@ def simba(given: Setting) -> Outcome:
         bsize=batch,
         num_candidates=candidates,
         max_steps=steps,
-        num_threads=1,
+        num_threads=given.threads,
     )
     program = optimizer.compile(world.program(), trainset=examples, seed=given.seed)
     return Outcome(program, float(program.candidate_programs[0]["score"]), examples)
@@ -142,7 +147,7 @@ def gepa(given: Setting) -> Outcome:
         metric=world.metric_with_feedback,
         max_metric_calls=given.budget,
         reflection_lm=given.lm.copy(temperature=1.0),
-        num_threads=1,
+        num_threads=given.threads,
         seed=given.seed,
         track_stats=True,
     )
@@ -163,6 +168,7 @@ def ours(given: Setting, *, level: int) -> Outcome:
         budget=compilm.Budget(rollouts=given.budget),
         roles={"default": given.lm},
         seed=given.seed,
+        concurrency=max(2, given.threads),
         progress="none",
     )
     shipped = result.verdict in {"proven", "likely"}

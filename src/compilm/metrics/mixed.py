@@ -28,7 +28,7 @@ _ROUNDS: Final = 60
 _CLOSE: Final = 1e-5
 _PSEUDO: Final = 1.0  # observations that each variance's prior is worth
 _SD_EXAMPLE, _SD_NOISE = 0.3, 0.3
-_SD_STEP, _SD_MEAN = 0.05, 0.3  # of a step around its kind's mean; of that mean around 0
+_SD_STEP, _SD_MEAN = 0.05, 0.08  # of a step around its kind's mean; of that mean around 0
 _TAILS: Final = 8.0  # degrees of freedom of steps: now and then one is far from the others
 
 Floats = NDArray[np.float64]

@@ -37,7 +37,7 @@ from .verdict import Confirmation, confirm
 
 __all__ = ["compile_job", "measure"]
 
-_CONFIRM_BLOCK = 20
+_CONFIRM_BLOCK = 16
 _SERVANTS = frozenset({"default", "proposer", "judge"})  # roles no predictor is moved to
 
 

@@ -217,10 +217,12 @@ class Search:
             return
         chances = fitted.best_chances(seed=self._seed)
         likely = sorted(self.evidence.candidates, key=lambda c: -chances[c.id])[:_FINALISTS]
+        work: list[tuple[Candidate, int]] = []
         for finalist in likely:
-            work = [(finalist, index) for index in self._order_for(finalist)]
-            if chances[finalist.id] >= _CONTENDER and self._fits(work):
-                self.evidence.run(work)
+            more = [(finalist, index) for index in self._order_for(finalist)]
+            if chances[finalist.id] >= _CONTENDER and self._fits([*work, *more]):
+                work += more
+        self.evidence.run(work)
         gains = self.evidence.gains()
         fit = [c for c in likely if c.id in gains and self._keeps(c)]
         best = max([self.best, *fit], key=lambda c: gains.get(c.id, -1.0))

@@ -25,7 +25,8 @@ __all__ = ["Ask", "Proposals"]
 
 Ask = Callable[[dspy.Predict, dict[str, Any], int], Any]
 
-_STUDIED = (12, 48)  # training examples an incumbent is run on, for demos and reflection
+_STUDIED = (12, 48)  # training examples the baseline is run on, for demos and reflection
+_LATER = 32  # a later incumbent
 _STUDY_SHARE = 12  # one in so many rollouts of the budget
 
 
@@ -64,7 +65,9 @@ class Proposals:
 
     def studied(self, incumbent: Candidate) -> list[Rollout]:
         """The incumbent's rollouts on the training examples that are studied."""
-        return self._evaluator.run([(incumbent, index) for index in self.study], "train")
+        first = incumbent is self._evidence.baseline
+        study = self.study if first else self.study[:_LATER]
+        return self._evaluator.run([(incumbent, index) for index in study], "train")
 
     def made(self, incumbent: Candidate, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
         """New candidates, each with the arm it came of."""

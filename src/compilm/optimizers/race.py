@@ -24,6 +24,7 @@ __all__ = ["BLOCK", "CERTAIN", "FUTILE", "Comparison", "Run", "compare", "race"]
 FUTILE = 0.30
 CERTAIN = 0.95
 BLOCK = 10
+_SIDE_BY_SIDE = 30  # rollouts at least that a step makes: few children take larger blocks
 _EARLIEST = 30  # pairs before a leader can end a race
 _TELLING = 40  # pairs after which a child that never differed is dropped
 _CROWD = 2  # from this many children on, halving drops the worse half
@@ -103,7 +104,8 @@ def race(
     theirs: dict[int, Rollout] = {}
     done = 0
     while any(lane.left(done) for lane in alive):
-        places = {lane.child.id: lane.block(done, BLOCK) for lane in alive}
+        size = max(BLOCK, _SIDE_BY_SIDE // len(alive))
+        places = {lane.child.id: lane.block(done, size) for lane in alive}
         met = list(dict.fromkeys(index for block in places.values() for index in block))
         work = [(incumbent, index) for index in met]
         work += [(lane.child, index) for lane in alive for index in places[lane.child.id]]
@@ -115,8 +117,9 @@ def race(
             name = lane.child.id
             lane.mine.update((index, found[name, index]) for index in places[name])
             lane.now = compare(lane.child, lane.mine, incumbent, theirs)
-        done += BLOCK
-        for lane in _hopeless(alive, seen=done):
+        halve = _passes_a_power(done, done + size)
+        done += size
+        for lane in _hopeless(alive, halve=halve):
             alive.remove(lane)
             lane.now = replace(lane.now, outcome="dropped")
         if not alive or _certain(alive):
@@ -142,11 +145,15 @@ class _Lane:
         return self.order[done : done + size]
 
 
-def _hopeless(alive: Sequence[_Lane], *, seen: int) -> list[_Lane]:
+def _passes_a_power(before: int, after: int) -> bool:
+    """Whether 2, 4, 8, ... blocks are done now that were not before."""
+    return any(before < BLOCK * 2**power <= after for power in range(1, 20))
+
+
+def _hopeless(alive: Sequence[_Lane], *, halve: bool) -> list[_Lane]:
     futile = [lane for lane in alive if lane.now.p_better < FUTILE or _same(lane.now)]
     rest = [lane for lane in alive if lane not in futile]
-    doubled = seen > BLOCK and seen % BLOCK == 0 and (seen // BLOCK).bit_count() == 1
-    if doubled and len(rest) > _CROWD:
+    if halve and len(rest) > _CROWD:
         ranked = sorted(rest, key=lambda lane: -lane.now.difference)
         futile += ranked[max(_CROWD, math.ceil(len(ranked) / 2)) :]
     return futile

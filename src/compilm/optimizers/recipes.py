@@ -35,7 +35,7 @@ class Recipe:
 
     opening: tuple[Move, ...] = ()
     rounds: tuple[Move, ...] = ()
-    width: int = 4
+    width: int = 6
     patience: int = 2
     most_rounds: int = 8
     val_passes: int = 1
