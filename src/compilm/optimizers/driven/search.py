@@ -1,0 +1,400 @@
+"""A search that one of DSPy's optimizers does, with the face of our own: `run`, then `outcome`.
+
+The optimizer runs unmodified in this process. It is given a student whose executions are counted
+and written down, the compile's metric, and the run's metered models; it hears of no budget, for a
+`RunStopped` ends it wherever it is. What it then had found is taken from our own records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from ...errors import CompilmError, ProviderRejected, RunStopped, UsageError
+from ...programs import models
+from ...programs.predictors import frozen_paths, predictors
+from ...randomness import rng
+from ..budget import Ledger
+from ..calls import SCOPE, Scope
+from ..candidate import Candidate
+from ..evaluate import Evaluator
+from ..guard import Guard
+from ..job import Job
+from ..loop import Outcome
+from ..meter import Meter
+from ..records import Writer
+from .catalog import build, choose
+from .cells import Cell, Cells
+from .fitting import Room
+from .gate import Gate
+from .quiet import quiet
+from .standings import Standings
+from .states import States
+from .student import Habits, same_signatures, student_of
+from .turnstile import Turnstile
+from .watch import Watch
+
+__all__ = ["DrivenSearch", "Wiring"]
+
+_NO_HEADROOM = 0.995  # as in our own search
+_MEASURED = 300  # val examples the given program is run on, at most
+_UNLIMITED = 10**8  # the meter's word for no limit
+_PASSES = 12  # over val, where nothing limits an optimizer: what level 2 gets
+_FOR_PROPOSALS = 0.85  # of calls: what is left for rollouts where a proposer asks too
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The parts of a run that a search works with.
+
+    `role(name, lm, *layers)` gives the metered twin of a model, below the layers.
+    """
+
+    evaluator: Evaluator
+    writer: Writer
+    meter: Meter
+    ledger: Ledger
+    guard: Guard
+    role: Callable[..., dspy.LM]
+
+
+class DrivenSearch:
+    """One run of one of DSPy's optimizers over one program."""
+
+    def __init__(self, job: Job, wiring: Wiring) -> None:
+        self._job, self._wired = job, wiring
+        self._choice = choose(str(job.optimizer), job.options)
+        self._frozen = (*job.frozen, *frozen_paths(job.program))
+        self._baseline = Candidate(0, job.predictors)
+        self._gate = Gate(wiring.ledger)
+        self._turnstile = Turnstile(
+            self._gate, wiring.ledger, wiring.meter, predictors=len(job.predictors)
+        )
+        order = rng(job.seed, "race order").sample(range(len(job.val)), len(job.val))
+        self._order = order[: min(len(order), _MEASURED, self._measurable(len(order)))]
+        self._standings = Standings(
+            self._baseline,
+            self._choice.name,
+            wiring.writer,
+            wiring.meter,
+            order=[job.val.ids[index] for index in self._order],
+            seed=job.seed,
+        )
+        self._best: Candidate | None = None
+
+    def run(self) -> Outcome:
+        """Measure the given program, let the optimizer work, and measure what it gave back.
+
+        An interrupt and a refusal by a provider pass through as `RunStopped`; so does a budget
+        that ends before anything could be measured. `outcome` tells what was found.
+        """
+        self._wired.writer.append("candidate", self._baseline.to_json())
+        self._measure(self._baseline, "baseline")
+        why = self._needless()
+        if why:
+            return self.outcome(why)
+        stop = self._drive()
+        self._measure_best()
+        return self.outcome(stop)
+
+    def outcome(self, stop: str) -> Outcome:
+        """What the search knows now."""
+        best = self._best or self._standings.best
+        return Outcome(
+            best,
+            tuple(self._standings.candidates),
+            self._standings.comparison(best).differences,
+            self._standings.score(self._baseline),
+            self._standings.score(best),
+            stop,
+        )
+
+    def _measurable(self, val: int) -> int:
+        """How many val examples the given program is run on: a fifth of the room, 10 at least."""
+        allowed = self._allows()
+        return min(allowed, max(min(10, val), allowed // 5))
+
+    def _allows(self) -> int:
+        return self._wired.meter.allows(len(self._job.predictors))
+
+    def _needless(self) -> str:
+        """Why there is nothing to do, if so."""
+        if all(predictor.path in self._frozen for predictor in self._job.predictors):
+            return "nothing may change: every predictor is frozen"
+        mean = self._standings.score(self._baseline)
+        if not self._order:
+            return "budget: nothing is left for the search"
+        if mean is not None and mean.value >= _NO_HEADROOM:
+            return "no headroom: the program scores as high as the metric goes"
+        return ""
+
+    def _measure(self, candidate: Candidate, phase: str, most: int | None = None) -> None:
+        """Run a candidate on the val examples it has no score for yet."""
+        ids = self._job.val.ids
+        unseen = set(self._standings.unseen(candidate))
+        missing = [index for index in self._order if ids[index] in unseen][:most]
+        if missing or candidate is self._baseline:
+            rollouts = self._wired.evaluator.run([(candidate, i) for i in missing], "val")
+            self._standings.measured(candidate, rollouts, phase)
+
+    def _measure_best(self) -> None:
+        """The end result on all of val where the room is there, else on as much as there is."""
+        best = self._best or self._standings.best
+        self._turnstile.kept = 0
+        unseen, room = len(self._standings.unseen(best)), self._allows()
+        if best is self._baseline or (unseen > room and self._standings.comparison(best).n):
+            return
+        try:
+            self._measure(best, "final", most=room)
+        except RunStopped as stop:
+            if not _is_budget(stop):
+                raise
+            self._wired.ledger.resume()
+
+    def _drive(self) -> str:
+        """Let the optimizer work; why it ended. What it found is in `_best` or the standings."""
+        room, watch = self._made_ready()
+        try:
+            returned = self._optimized(room, watch)
+        except RunStopped as stop:
+            self._close(watch, stop)
+            if watch.broken is not None:
+                raise watch.broken from None
+            if not _is_budget(stop):
+                raise
+            self._wired.ledger.resume()
+            self._fall_back()
+            return stop.reason
+        except CompilmError:
+            self._close(watch, RunStopped("the optimizer failed"))
+            raise
+        except Exception as error:  # border: the optimizer's own code
+            self._close(watch, RunStopped("the optimizer failed"))
+            return self._failed(error)
+        self._close(watch, RunStopped("the optimizer has ended"))
+        self._best = self._returned(returned)
+        return f"{self._choice.name} came to its end"
+
+    def _close(self, watch: Watch, stop: RunStopped) -> None:
+        """No execution and no call of the optimizer's from here on, not even a forgotten thread's."""
+        self._gate.close(stop)
+        self._turnstile.wait()
+        watch.flush()
+
+    def _optimized(self, room: Room, watch: Watch) -> Any:
+        job, choice = self._job, self._choice
+        habits = Habits(
+            watch.execute,
+            frozen=tuple(self._frozen),
+            own_signatures=choice.writes_into_signatures,
+            show_source=choice.shows_source,
+        )
+        student = student_of(self._program, habits)
+        if choice.wants_lms:
+            for predictor in predictors(student).values():
+                predictor.lm = predictor.lm or room.lm
+        scope = Scope()
+        edges = _Edges(self._standings, watch, self._states, self._cells, self._turnstile, scope)
+        callbacks = [*(dspy.settings.callbacks or []), self._wired.guard, edges]
+        token = SCOPE.set(scope)
+        try:
+            with quiet(), dspy.context(
+                lm=room.lm, callbacks=callbacks, num_threads=job.concurrency, max_errors=10**9,
+                trace=None, usage_tracker=None, disable_history=True,
+            ):  # fmt: skip
+                optimizer, fit = build(choice, room)
+                self._tell(fit.told)
+                return optimizer.compile(student, **fit.called)
+        except KeyboardInterrupt:
+            self._wired.guard.interrupt()
+            raise RunStopped("interrupted") from None
+        finally:
+            SCOPE.reset(token)
+            edges.settle_calls()
+            if edges.fault is not None:
+                raise edges.fault
+
+    def _made_ready(self) -> tuple[Room, Watch]:
+        """The room for the optimizer, and the watch over it."""
+        job, wired = self._job, self._wired
+        default = wired.role("default", job.roles["default"], self._gate)
+        proposer = wired.role("proposer", job.roles.get("proposer", job.roles["default"]),
+                              self._gate)  # fmt: skip
+        named = {id(lm): role for role, lm in job.roles.items()}
+        self._program = models_exchanged(
+            job.program, lambda lm: wired.role(named.get(id(lm), str(lm.model)), lm, self._gate)
+        )
+        lms = {path: each.lm for path, each in predictors(self._program).items()}
+        self._states = States(job.predictors, lms, default)
+        self._cells = Cells({"train": job.train, "val": job.val})
+        if not self._choice.scores_on_val:
+            self._turnstile.kept = min(len(self._order), self._allows() // 2)
+        measured = self._standings.score(self._baseline)
+        mean = measured.value if measured else 0.5
+        watch = Watch(
+            job.metric,
+            self._cells,
+            self._states,
+            self._standings,
+            self._turnstile,
+            guard=wired.guard,
+            writer=wired.writer,
+            clock=job.clock,
+            neutral=mean,
+        )
+        order = rng(job.seed, "driven train").sample(range(len(job.train)), len(job.train))
+        room = Room(
+            self._rollouts(),
+            len(job.predictors),
+            mean,
+            [job.train[index] for index in order],
+            [job.val[index] for index in self._order],
+            watch.metric,
+            default,
+            proposer,
+            {"lm": proposer.copy()} if "proposer" in job.roles else {},
+            job.concurrency,
+            job.seed,
+        )
+        return room, watch
+
+    def _rollouts(self) -> int:
+        """What the optimizer may execute: what the budget leaves, or what a level would."""
+        left = self._allows() - self._turnstile.kept
+        if left > _UNLIMITED:
+            return _PASSES * max(30, len(self._order))
+        if self._job.budget.calls is not None and self._choice.proposes:
+            left = int(left * _FOR_PROPOSALS)
+        return max(0, left)
+
+    def _returned(self, program: Any) -> Candidate:
+        """The candidate that the optimizer gave back, which may be the given program."""
+        if not isinstance(program, dspy.Module):
+            raise UsageError(
+                f"{self._choice.name} gave back {type(program).__name__} and no program"
+            )
+        states = self._states.predictors_of(program)
+        digest = Candidate(0, states).digest
+        return self._standings.candidate_of(digest, states)
+
+    def _fall_back(self) -> None:
+        """The optimizer was stopped: the best by val, else the best by train, is its result."""
+        if self._standings.best is self._baseline:
+            self._best = None if self._choice.scores_on_val else self._standings.favourite()
+
+    def _failed(self, error: Exception) -> str:
+        """What to do when the optimizer raised: go on with what it found, or say why not."""
+        told = f"{type(error).__name__}: {error}"[:300]
+        name = self._choice.name
+        outage = _outage(error)
+        if outage is not None:
+            why = f"the proposer's model failed {name} ({type(outage).__name__})"
+            raise RunStopped(why, cause=ProviderRejected(why)) from error
+        self._fall_back()
+        best = self._best or self._standings.best
+        if best is self._baseline and len(self._standings.candidates) == 1:
+            raise UsageError(
+                f"{name} failed before it had tried anything: {told}. Change its options, or use "
+                "level= instead"
+            ) from error
+        self._note(f"{name} failed ({told}); what it had found by then goes on as {best.id}")
+        return f"{name} failed: {type(error).__name__}"
+
+    def _tell(self, told: Mapping[str, Any]) -> None:
+        """Notes on the settings that were chosen and on what this optimizer cannot do here."""
+        name = self._choice.name
+        if told:
+            chosen = ", ".join(f"{key} {value}" for key, value in told.items())
+            self._note(f"{name} runs with {chosen}: chosen to fit the budget")
+        mixes = self._choice.kind in ("GEPA", "BetterTogether")
+        pairs = same_signatures(self._job.program) if mixes else ()
+        for one, other in pairs:
+            self._note(
+                f"{name} tells predictors apart by their signature, and {one!r} and {other!r} "
+                "have the same: it mixes up their traces until their instructions differ"
+            )
+
+    def _note(self, text: str) -> None:
+        writer = self._wired.writer
+        past = writer.journal.read(writer.run, kinds=["note"])
+        if all(record.body["text"] != text for record in past):
+            writer.note(text)
+
+
+class _Edges(BaseCallback):
+    """Hears where DSPy's evaluations begin and end: only a complete one changes the standings."""
+
+    def __init__(
+        self,
+        standings: Standings,
+        watch: Watch,
+        states: States,
+        cells: Cells,
+        turnstile: Turnstile,
+        scope: Scope,
+    ) -> None:
+        self._standings, self._watch, self._turnstile = standings, watch, turnstile
+        self._states, self._cells, self._scope = states, cells, scope
+        self._running: dict[str, tuple[str, Sequence[Cell]]] = {}
+        self._asked = self._unmanaged = 0
+        self.fault: Exception | None = None
+
+    def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        try:
+            state = self._states.of(inputs["program"])
+            rows = inputs.get("devset") or instance.devset
+            if state is not None:
+                self._running[call_id] = state.digest, [self._cells.of(row) for row in rows]
+        except Exception as error:  # border: DSPy swallows what its callbacks raise
+            self._broke(error)
+
+    def on_evaluate_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        digest, cells = self._running.pop(call_id, ("", ()))
+        if not digest or outputs is None or exception is not None:
+            return
+        try:
+            self.settle_calls()
+            self._standings.settle(digest, cells)
+        except Exception as error:  # border: as above
+            self._broke(error)
+
+    def settle_calls(self) -> None:
+        """Let the meter look at what was asked outside of rollouts since the last time."""
+        keys, unmanaged = list(self._scope.keys), self._scope.unmanaged
+        self._turnstile.asked(keys[self._asked :], unmanaged - self._unmanaged)
+        self._asked, self._unmanaged = len(keys), unmanaged
+
+    def _broke(self, error: Exception) -> None:
+        self.fault = error
+        raise RunStopped(f"a bug of ours: {error!r}") from error
+
+
+def models_exchanged(
+    program: dspy.Module, exchange: Callable[[dspy.LM], dspy.LM]
+) -> dspy.Module:
+    """A copy of the program with other models in the place of those it holds."""
+    from ...programs.copying import copied
+
+    copy = copied(program)
+    models.exchange(copy, exchange)
+    return copy
+
+
+def _outage(error: BaseException) -> BaseException | None:
+    """The failed model call that `error` came from, if any: optimizers wrap them."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, dspy.LMError) and models.is_infrastructure(seen):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _is_budget(stop: RunStopped) -> bool:
+    return stop.reason.startswith("budget")
