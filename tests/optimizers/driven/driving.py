@@ -9,13 +9,13 @@ from typing import Any
 
 import dspy
 import pytest
+from tests.optimizers import worlds
 
 from compilm.journal import MemoryJournal, Record
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job
 from compilm.optimizers.job import Job
 from compilm.optimizers.result import CompileResult
-from tests.optimizers import worlds
 
 from . import minds
 

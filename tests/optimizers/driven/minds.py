@@ -13,10 +13,10 @@ from typing import Any
 
 import dspy
 from dspy import lm15
+from tests.optimizers import worlds
 
 from compilm.engine import SAMPLE
 from compilm.testing.engines import chat_answer, scripted_lm
-from tests.optimizers import worlds
 
 ADVICE = f"Sort the text {worlds.WORD}, by its number."
 TASK = "[[ ## text ## ]]"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.optimizers import worlds
 
 from compilm.journal import MemoryJournal
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job
-from tests.optimizers import worlds
 
 from . import minds
 from .driving import EVERY, GREEDY, Whole, answered, bodies, driven, reply_for, whole
 
 
-@lru_cache(maxsize=None)
+@cache
 def undisturbed(name: str, greedy: bool = False) -> Whole:
     return whole(name, options=GREEDY[name] if greedy else {})
 
@@ -34,7 +34,7 @@ def test_each_runs_to_its_end_and_its_result_is_held_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True))
 def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
     name: str, place: float
@@ -56,7 +56,7 @@ def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(limit=st.integers(0, 260))
 def test_a_budget_of_calls_is_never_exceeded(name: str, limit: int) -> None:
     lm = minds.lm(reply_for(name))
@@ -66,7 +66,7 @@ def test_a_budget_of_calls_is_never_exceeded(name: str, limit: int) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(limit=st.integers(0, 300))
 def test_a_budget_of_rollouts_is_never_exceeded(name: str, limit: int) -> None:
     job = driven(name, budget=Budget(rollouts=limit), concurrency=8)
@@ -84,7 +84,7 @@ def test_one_that_the_budget_stops_in_the_middle_gives_its_best_so_far(name: str
 
 
 @pytest.mark.parametrize("name", GREEDY)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True))
 def test_a_run_that_the_budget_stops_can_be_cut_too(name: str, place: float) -> None:
     records = undisturbed(name, greedy=True).records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import dspy
 
 from ... import canonical
 from ...errors import MissingExtra, UsageError
-from .fitting import FITS, Fit, Room
+from .fitting import FITS, Fit, Room, no_metric
 from .quiet import quiet
 from .together import together
 
@@ -122,8 +122,8 @@ def choose(name: str, options: Mapping[str, Any] | None = None) -> Choice:
     kind = _kind(name)
     given = dict(options or {})
     _check_options(kind, given)
-    if kind == "MIPROv2" and importlib.util.find_spec("optuna") is None:
-        raise MissingExtra("optuna", extra="optimizers", purpose="run dspy.MIPROv2")
+    if kind == "MIPROv2":
+        _needs_optuna()
     choice = Choice(f"dspy.{kind}", MappingProxyType(given))
     try:
         with quiet():
@@ -153,6 +153,13 @@ def build(choice: Choice, room: Room) -> tuple[Any, Fit]:
     called = {key: value for key, value in given.items() if key not in makes}
     fit = Fit({**made, **fit.made}, {**called, **fit.called}, fit.rollouts, fit.told)
     return maker(**fit.made), fit
+
+
+def _needs_optuna() -> None:
+    try:
+        importlib.import_module("optuna")
+    except ImportError:
+        raise MissingExtra("optuna", extra="optimizers", purpose="run dspy.MIPROv2") from None
 
 
 def _kind(name: object) -> str:
@@ -211,11 +218,6 @@ def _parameters(kind: str, method: str) -> set[str]:
 
 def _try_out() -> Room:
     """Room in which an optimizer is made only to see whether it takes its options."""
-
-    def metric(example: Any, prediction: Any, trace: Any = None, name: Any = None, seen: Any = None
-               ) -> float:  # fmt: skip
-        return 0.0
-
     rows = [dspy.Example(text=str(n)).with_inputs("text") for n in range(20)]
     nobody = object()
-    return Room(10_000, 1, 0.5, rows, rows, metric, nobody, nobody)
+    return Room(10_000, 1, 0.5, rows, rows, no_metric, nobody, nobody)

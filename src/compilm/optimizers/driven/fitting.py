@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import dspy
 
-__all__ = ["FITS", "Fit", "Fitting", "Room", "first"]
+__all__ = ["FITS", "PASSES", "Fit", "Fitting", "Room", "choices", "first", "no_metric"]
+
+PASSES = 12  # over val, where nothing limits an optimizer: what level 2 gets
 
 _Setting = TypeVar("_Setting", bound=Sequence[Any])
 _SIZES = (300, 100, 50, 35, 20, 10)
@@ -82,6 +84,11 @@ def first(
     return fitting[0] if fitting else min(costs, key=lambda each: each[1])
 
 
+def no_metric(example: Any, prediction: Any, *rest: Any) -> float:  # noqa: ARG001 - DSPy's shape
+    """Stands for a metric where an optimizer is only made, and never run."""
+    return 0.0
+
+
 def choices(settings: Sequence[_Setting], sizes: Sequence[int], rich: int) -> list[Any]:
     """Settings with a size appended, in the order of preference.
 
@@ -101,7 +108,7 @@ def choices(settings: Sequence[_Setting], sizes: Sequence[int], rich: int) -> li
     return list(dict.fromkeys(found))
 
 
-def labeled(room: Room, given: Mapping[str, Any]) -> Fit:
+def labeled(room: Room, given: Mapping[str, Any]) -> Fit:  # noqa: ARG001 - the shape of all
     """Demonstrations drawn from train: nothing is executed."""
     return Fit({}, {"trainset": list(room.train)}, 0)
 

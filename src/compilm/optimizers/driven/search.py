@@ -7,15 +7,15 @@ and written down, the compile's metric, and the run's metered models; it hears o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
-from dspy.utils.callback import BaseCallback
 
 from ...errors import CompilmError, ProviderRejected, RunStopped, UsageError
 from ...programs import models
+from ...programs.copying import copied
 from ...programs.predictors import frozen_paths, predictors
 from ...randomness import rng
 from ..budget import Ledger
@@ -28,8 +28,9 @@ from ..loop import Outcome
 from ..meter import Meter
 from ..records import Writer
 from .catalog import build, choose
-from .cells import Cell, Cells
-from .fitting import Room
+from .cells import Cells
+from .edges import Edges
+from .fitting import PASSES, Room
 from .gate import Gate
 from .quiet import quiet
 from .standings import Standings
@@ -43,7 +44,6 @@ __all__ = ["DrivenSearch", "Wiring"]
 _NO_HEADROOM = 0.995  # as in our own search
 _MEASURED = 300  # val examples the given program is run on, at most
 _UNLIMITED = 10**8  # the meter's word for no limit
-_PASSES = 12  # over val, where nothing limits an optimizer: what level 2 gets
 _FOR_PROPOSALS = 0.85  # of calls: what is left for rollouts where a proposer asks too
 
 
@@ -180,7 +180,7 @@ class DrivenSearch:
         return f"{self._choice.name} came to its end"
 
     def _close(self, watch: Watch, stop: RunStopped) -> None:
-        """No execution and no call of the optimizer's from here on, not even a forgotten thread's."""
+        """Let no execution and no call of the optimizer's pass any more, in no thread of its."""
         self._gate.close(stop)
         self._turnstile.wait()
         watch.flush()
@@ -198,7 +198,7 @@ class DrivenSearch:
             for predictor in predictors(student).values():
                 predictor.lm = predictor.lm or room.lm
         scope = Scope()
-        edges = _Edges(self._standings, watch, self._states, self._cells, self._turnstile, scope)
+        edges = Edges(self._standings, self._states, self._cells, self._turnstile, scope)
         callbacks = [*(dspy.settings.callbacks or []), self._wired.guard, edges]
         token = SCOPE.set(scope)
         try:
@@ -225,8 +225,10 @@ class DrivenSearch:
         proposer = wired.role("proposer", job.roles.get("proposer", job.roles["default"]),
                               self._gate)  # fmt: skip
         named = {id(lm): role for role, lm in job.roles.items()}
-        self._program = models_exchanged(
-            job.program, lambda lm: wired.role(named.get(id(lm), str(lm.model)), lm, self._gate)
+        self._program = copied(job.program)
+        models.exchange(
+            self._program,
+            lambda lm: wired.role(named.get(id(lm), str(lm.model)), lm, self._gate),
         )
         lms = {path: each.lm for path, each in predictors(self._program).items()}
         self._states = States(job.predictors, lms, default)
@@ -266,7 +268,7 @@ class DrivenSearch:
         """What the optimizer may execute: what the budget leaves, or what a level would."""
         left = self._allows() - self._turnstile.kept
         if left > _UNLIMITED:
-            return _PASSES * max(30, len(self._order))
+            return PASSES * max(30, len(self._order))
         if self._job.budget.calls is not None and self._choice.proposes:
             left = int(left * _FOR_PROPOSALS)
         return max(0, left)
@@ -325,72 +327,12 @@ class DrivenSearch:
             writer.note(text)
 
 
-class _Edges(BaseCallback):
-    """Hears where DSPy's evaluations begin and end: only a complete one changes the standings."""
-
-    def __init__(
-        self,
-        standings: Standings,
-        watch: Watch,
-        states: States,
-        cells: Cells,
-        turnstile: Turnstile,
-        scope: Scope,
-    ) -> None:
-        self._standings, self._watch, self._turnstile = standings, watch, turnstile
-        self._states, self._cells, self._scope = states, cells, scope
-        self._running: dict[str, tuple[str, Sequence[Cell]]] = {}
-        self._asked = self._unmanaged = 0
-        self.fault: Exception | None = None
-
-    def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        try:
-            state = self._states.of(inputs["program"])
-            rows = inputs.get("devset") or instance.devset
-            if state is not None:
-                self._running[call_id] = state.digest, [self._cells.of(row) for row in rows]
-        except Exception as error:  # border: DSPy swallows what its callbacks raise
-            self._broke(error)
-
-    def on_evaluate_end(
-        self, call_id: str, outputs: Any, exception: BaseException | None = None
-    ) -> None:
-        digest, cells = self._running.pop(call_id, ("", ()))
-        if not digest or outputs is None or exception is not None:
-            return
-        try:
-            self.settle_calls()
-            self._standings.settle(digest, cells)
-        except Exception as error:  # border: as above
-            self._broke(error)
-
-    def settle_calls(self) -> None:
-        """Let the meter look at what was asked outside of rollouts since the last time."""
-        keys, unmanaged = list(self._scope.keys), self._scope.unmanaged
-        self._turnstile.asked(keys[self._asked :], unmanaged - self._unmanaged)
-        self._asked, self._unmanaged = len(keys), unmanaged
-
-    def _broke(self, error: Exception) -> None:
-        self.fault = error
-        raise RunStopped(f"a bug of ours: {error!r}") from error
-
-
-def models_exchanged(
-    program: dspy.Module, exchange: Callable[[dspy.LM], dspy.LM]
-) -> dspy.Module:
-    """A copy of the program with other models in the place of those it holds."""
-    from ...programs.copying import copied
-
-    copy = copied(program)
-    models.exchange(copy, exchange)
-    return copy
-
-
 def _outage(error: BaseException) -> BaseException | None:
     """The failed model call that `error` came from, if any: optimizers wrap them."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, dspy.LMError) and models.is_infrastructure(seen):
+        failed = isinstance(seen, dspy.LMError)
+        if failed and models.is_infrastructure(seen):
             return seen
         seen = seen.__cause__ or seen.__context__
     return None

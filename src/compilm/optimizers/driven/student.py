@@ -74,7 +74,8 @@ def _class_for(base: type[dspy.Module], habits: Habits) -> type[dspy.Module]:
         "_compilm_habits": habits,
     }
     kind = _Forward if hasattr(base, "forward") or hasattr(base, "aforward") else _Call
-    made: type[dspy.Module] = type(base)(base.__name__, (kind, base), body)
+    metaclass: Any = type(base)
+    made: type[dspy.Module] = metaclass(base.__name__, (kind, base), body)
     return made
 
 

@@ -28,7 +28,6 @@ class Turnstile:
         self._changed = threading.Condition()  # protects everything below
         self._inside = self._inside_new = 0
         self.kept = 0
-        self.entered = 0
 
     def enter(self, *, new: bool) -> None:
         """Room for one more rollout, or `RunStopped`; `new` if the journal does not hold it."""
@@ -40,7 +39,6 @@ class Turnstile:
                 raise stop
             self._inside += 1
             self._inside_new += new
-            self.entered += 1
 
     def leave(self, *, new: bool, keys: Iterable[str] = (), unmanaged: int = 0) -> None:
         """A rollout is done: it counts."""

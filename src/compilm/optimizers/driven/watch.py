@@ -31,7 +31,7 @@ from .turnstile import Turnstile
 
 __all__ = ["Unanswered", "Watch", "past_rollouts"]
 
-_TOLERATED = 0.05  # share of rollouts without an answer that an optimizer goes on with
+_TOLERATED = 0.05  # share of examples without an answer that an optimizer goes on with
 _AT_LEAST = 3
 _UNASKED = "the optimizer asked for no score"
 
@@ -88,7 +88,8 @@ class Watch:
         self._guard, self._writer, self._clock = guard, writer, clock
         self._neutral = neutral
         self._past = past_rollouts(writer)
-        self._unanswered = 0
+        self._met: set[Cell] = set()
+        self._unanswered: set[Cell] = set()
         self._open: dict[int, _Running] = {}
         # The latest execution of this thread: DSPy scores in the thread that ran the program.
         self._latest: ContextVar[_Running | None] = ContextVar("compilm_latest", default=None)
@@ -163,6 +164,7 @@ class Watch:
         self._turnstile.enter(new=new)
         if not new:
             self._past[key] -= 1
+        self._met.add(cell)
         paths = {id(each): path for path, each in predictors(student).items()}
         if state is not None:
             self._standings.met(state)
@@ -223,7 +225,7 @@ class Watch:
             mine.scope.keys += scope.keys
             mine.scope.unmanaged += scope.unmanaged
         if scope.failures:
-            self._count_unanswered(scope.failures)
+            self._count_unanswered(self._cells.of(example), scope.failures)
             score = Score.unscored(f"a model call failed: {scope.failures[0]}")
         return score
 
@@ -239,18 +241,19 @@ class Watch:
 
     def _without_answer(self, running: _Running) -> Unanswered:
         why = ", ".join(sorted(set(running.scope.failures)))
-        running.prediction = Unanswered()
+        running.prediction = unanswered = Unanswered()
         self._record(running, Score.unscored(f"a model call failed: {why}"))
-        self._count_unanswered(running.scope.failures)
-        return running.prediction
+        self._count_unanswered(running.cell, running.scope.failures)
+        return unanswered
 
-    def _count_unanswered(self, failures: list[str]) -> None:
-        self._unanswered += 1
-        entered = self._turnstile.entered
-        if self._unanswered > max(_AT_LEAST, _TOLERATED * entered):
+    def _count_unanswered(self, cell: Cell, failures: list[str]) -> None:
+        """Stop where many examples get no answer; one that never gets any is passed over."""
+        self._unanswered.add(cell)
+        failed, met = len(self._unanswered), len(self._met)
+        if failed > max(_AT_LEAST, _TOLERATED * met):
             why = (
-                f"{self._unanswered} of {entered} rollouts got no answer ({failures[-1]}), and "
-                "without answers an optimizer learns nothing; the same call goes on"
+                f"{failed} of {met} examples got no answer ({failures[-1]}), and without answers "
+                "an optimizer learns nothing; the same call goes on"
             )
             raise RunStopped(why, cause=ProviderRejected(why))
 
