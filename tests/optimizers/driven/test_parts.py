@@ -13,6 +13,7 @@ import dspy
 import pytest
 from dspy import lm15
 from tests.optimizers import worlds
+from tests.optimizers.bench import bench
 
 from compilm.clock import ManualClock
 from compilm.engine import stack
@@ -29,8 +30,10 @@ from compilm.optimizers.driven.standings import Standings
 from compilm.optimizers.driven.states import State, States
 from compilm.optimizers.driven.student import Habits, student_of
 from compilm.optimizers.driven.turnstile import Turnstile
+from compilm.optimizers.evidence import Evidence
 from compilm.optimizers.meter import Meter
 from compilm.optimizers.records import Writer
+from compilm.optimizers.rollout import Rollout
 from compilm.programs.models import as_engine
 from compilm.programs.predictors import predictors, shape
 
@@ -223,20 +226,23 @@ class TestTurnstile:
 
 class TestStandings:
     def standings(self, order: int = 10) -> tuple[Standings, MemoryJournal]:
+        """Standings in which the given program scored 0 on every example."""
         journal = MemoryJournal()
-        writer = Writer(journal, "r", ManualClock())
-        ledger = Ledger(Budget(), ManualClock())
-        baseline = Candidate(0, shape(worlds.Sorter()))
-        made = Standings(
-            baseline,
+        with bench() as made:
+            evidence = Evidence(made.evaluator, Candidate(0, shape(worlds.Sorter())))
+        found = Standings(
+            evidence,
             "dspy.X",
-            writer,
-            Meter(Budget(), Answers(), ledger),
-            order=[str(n) for n in range(order)],
-            seed=0,
+            Writer(journal, "r", ManualClock()),
+            made.meter,
+            places={str(n): n for n in range(order)},
         )
-        made._settled[baseline.digest] = {str(n): 0.0 for n in range(order)}
-        return made, journal
+        given = evidence.baseline
+        evidence.take(given, {n: self.rollout(given.digest, n, 0.0) for n in range(order)})
+        return found, journal
+
+    def rollout(self, digest: str, place: int, value: float) -> Rollout:
+        return Rollout("c", digest, "val", str(place), Score(value), None)
 
     def state(self, text: str) -> State:
         program = worlds.Sorter()
@@ -247,44 +253,55 @@ class TestStandings:
     def run(self, made: Standings, state: State, scores: list[float], split: str = "val") -> None:
         made.met(state)
         for place, value in enumerate(scores):
-            made.saw(state, Cell(split, str(place)), Score(value))
+            made.saw(state, Cell(split, str(place)), self.rollout(state.digest, place, value))
+
+    def settle(self, made: Standings, state: State, count: int) -> None:
+        made.settle(state.digest, [Cell("val", str(n)) for n in range(count)])
 
     def test_scores_count_once_their_evaluation_is_complete(self) -> None:
         made, _ = self.standings()
         state = self.state("better")
         self.run(made, state, [1.0] * 10)
-        assert made.best is made.baseline
-        made.settle(state.digest, [Cell("val", str(n)) for n in range(10)])
+        assert made.best.id == "c0"
+        self.settle(made, state, 10)
         assert (made.best.id, made.best.digest) == ("c1", state.digest)
 
     def test_few_examples_make_no_best(self) -> None:
         made, journal = self.standings()
         state = self.state("better")
         self.run(made, state, [1.0] * 9)
-        made.settle(state.digest, [Cell("val", str(n)) for n in range(9)])
-        assert made.best is made.baseline
+        self.settle(made, state, 9)
+        assert made.best.id == "c0"
         (decision,) = [r.body for r in journal.read(kinds=["decision"])]
         assert (decision["outcome"], decision["n"], decision["wins"]) == ("lost", 9, 9)
 
-    def test_a_small_lead_on_many_beats_luck_on_few(self) -> None:
-        made, _ = self.standings(order=100)
-        many, few = self.state("many"), self.state("few")
-        self.run(made, many, [1.0] * 60 + [0.0] * 40)
-        self.run(made, few, [1.0] * 10)
-        for state, size in ((many, 100), (few, 10)):
-            made.settle(state.digest, [Cell("val", str(n)) for n in range(size)])
-        assert made.best.digest == many.digest
+    def test_what_breaks_a_constraint_is_not_the_best(self) -> None:
+        made, _ = self.standings()
+        made._keeps = lambda candidate: candidate.id != "c1"
+        state = self.state("dear")
+        self.run(made, state, [1.0] * 10)
+        self.settle(made, state, 10)
+        assert made.best.id == "c0"
+
+    def test_the_better_of_two_is_the_best_whichever_came_first(self) -> None:
+        for order in ((0.5, 1.0), (1.0, 0.5)):
+            made, _ = self.standings(order=40)
+            for share in order:
+                state = self.state(f"right {share}")
+                self.run(made, state, [1.0 if n < 40 * share else 0.0 for n in range(40)])
+                self.settle(made, state, 40)
+            assert made.best.predictors[0].instructions == "right 1.0"
 
     def test_numbers_are_those_of_an_earlier_session(self) -> None:
         made, journal = self.standings()
         one, two = self.state("one"), self.state("two")
         for state in (one, two):
             self.run(made, state, [0.0] * 3)
-            made.settle(state.digest, [Cell("val", str(n)) for n in range(3)])
-        again = Standings(
-            made.baseline, "dspy.X", Writer(journal, "r", ManualClock()), made._meter,
-            order=["0"], seed=0,
-        )  # fmt: skip
+            self.settle(made, state, 3)
+        writer = Writer(journal, "r", ManualClock())
+        with bench() as fresh:
+            evidence = Evidence(fresh.evaluator, made.evidence.baseline)
+        again = Standings(evidence, "dspy.X", writer, fresh.meter, places={"0": 0})
         assert again.candidate(two).id == "c2"
         assert again.candidate(self.state("three")).id == "c3"
 

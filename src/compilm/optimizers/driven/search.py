@@ -7,6 +7,7 @@ and written down, the compile's metric, and the run's metered models; it hears o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,13 @@ from ...programs import models
 from ...programs.copying import copied
 from ...programs.predictors import frozen_paths, predictors
 from ...randomness import rng
+from .. import headroom
 from ..budget import Ledger
 from ..calls import SCOPE, Scope
 from ..candidate import Candidate
 from ..evaluate import Evaluator
+from ..evidence import Evidence
+from ..front import FREE
 from ..guard import Guard
 from ..job import Job
 from ..loop import Outcome
@@ -41,7 +45,6 @@ from .watch import Watch
 
 __all__ = ["DrivenSearch", "Wiring"]
 
-_NO_HEADROOM = 0.995  # as in our own search
 _MEASURED = 300  # val examples the given program is run on, at most
 _UNLIMITED = 10**8  # the meter's word for no limit
 _FOR_PROPOSALS = 0.85  # of calls: what is left for rollouts where a proposer asks too
@@ -77,12 +80,12 @@ class DrivenSearch:
         order = rng(job.seed, "race order").sample(range(len(job.val)), len(job.val))
         self._order = order[: min(len(order), _MEASURED, self._measurable(len(order)))]
         self._standings = Standings(
-            self._baseline,
+            Evidence(wiring.evaluator, self._baseline),
             self._choice.name,
             wiring.writer,
             wiring.meter,
-            order=[job.val.ids[index] for index in self._order],
-            seed=job.seed,
+            places={job.val.ids[index]: index for index in self._order},
+            keeps=self._keeps,
         )
         self._best: Candidate | None = None
 
@@ -93,25 +96,18 @@ class DrivenSearch:
         that ends before anything could be measured. `outcome` tells what was found.
         """
         self._wired.writer.append("candidate", self._baseline.to_json())
-        self._measure(self._baseline, "baseline")
+        self._standings.measure(self._baseline, self._order, "baseline")
         why = self._needless()
         if why:
             return self.outcome(why)
         stop = self._drive()
         self._measure_best()
+        self._hold_to_constraints()
         return self.outcome(stop)
 
     def outcome(self, stop: str) -> Outcome:
         """What the search knows now."""
-        best = self._best or self._standings.best
-        return Outcome(
-            best,
-            tuple(self._standings.candidates),
-            self._standings.comparison(best).differences,
-            self._standings.score(self._baseline),
-            self._standings.score(best),
-            stop,
-        )
+        return Outcome(self._best or self._standings.best, self._standings.evidence, stop)
 
     def _measurable(self, val: int) -> int:
         """How many val examples the given program is run on: a fifth of the room, 10 at least."""
@@ -125,35 +121,50 @@ class DrivenSearch:
         """Why there is nothing to do, if so."""
         if all(predictor.path in self._frozen for predictor in self._job.predictors):
             return "nothing may change: every predictor is frozen"
-        mean = self._standings.score(self._baseline)
         if not self._order:
             return "budget: nothing is left for the search"
-        if mean is not None and mean.value >= _NO_HEADROOM:
+        if headroom.full(self._scores()):
             return "no headroom: the program scores as high as the metric goes"
         return ""
 
-    def _measure(self, candidate: Candidate, phase: str, most: int | None = None) -> None:
-        """Run a candidate on the val examples it has no score for yet."""
-        ids = self._job.val.ids
-        unseen = set(self._standings.unseen(candidate))
-        missing = [index for index in self._order if ids[index] in unseen][:most]
-        if missing or candidate is self._baseline:
-            rollouts = self._wired.evaluator.run([(candidate, i) for i in missing], "val")
-            self._standings.measured(candidate, rollouts, phase)
+    def _scores(self) -> list[float]:
+        """The given program's scores on val."""
+        seen = self._standings.evidence.rollouts(self._baseline).values()
+        return [rollout.score.value for rollout in seen if not rollout.score.is_missing]
+
+    def _keeps(self, candidate: Candidate) -> bool:
+        """Whether a candidate that was run keeps the constraints of the compile."""
+        return self._job.constraints.allows(self._standings.evidence.point(candidate))
 
     def _measure_best(self) -> None:
         """The end result on all of val where the room is there, else on as much as there is."""
         best = self._best or self._standings.best
         self._turnstile.kept = 0
-        unseen, room = len(self._standings.unseen(best)), self._allows()
-        if best is self._baseline or (unseen > room and self._standings.comparison(best).n):
+        missing = self._standings.evidence.missing(best, self._order)
+        room = self._allows()
+        short = len(missing) > room and bool(self._standings.comparison(best).n)
+        if best is self._baseline or not missing or short:
             return
         try:
-            self._measure(best, "final", most=room)
+            self._standings.measure(best, missing[:room], "final")
         except RunStopped as stop:
             if not _is_budget(stop):
                 raise
             self._wired.ledger.resume()
+
+    def _hold_to_constraints(self) -> None:
+        """Of what was run, the best that keeps what was asked, or the cheapest good enough."""
+        limits, evidence = self._job.constraints, self._standings.evidence
+        best = self._best or self._standings.best
+        if limits == FREE or best is self._baseline:
+            return
+        if not self._keeps(best):
+            self._note(
+                f"{best.id} of {self._choice.name} breaks the constraints and is not shipped"
+            )
+            best = self._standings.best
+        wanted = limits.choose(evidence.points(), best.id)
+        self._best = next(each for each in evidence.candidates if each.id == wanted)
 
     def _drive(self) -> str:
         """Let the optimizer work; why it ended. What it found is in `_best` or the standings."""
@@ -235,8 +246,8 @@ class DrivenSearch:
         self._cells = Cells({"train": job.train, "val": job.val})
         if not self._choice.scores_on_val:
             self._turnstile.kept = min(len(self._order), self._allows() // 2)
-        measured = self._standings.score(self._baseline)
-        mean = measured.value if measured else 0.5
+        scores = self._scores()
+        mean = math.fsum(scores) / len(scores) if scores else 0.5
         watch = Watch(
             job.metric,
             self._cells,
@@ -279,9 +290,7 @@ class DrivenSearch:
             raise UsageError(
                 f"{self._choice.name} gave back {type(program).__name__} and no program"
             )
-        states = self._states.predictors_of(program)
-        digest = Candidate(0, states).digest
-        return self._standings.candidate_of(digest, states)
+        return self._standings.candidate_of(self._states.predictors_of(program))
 
     def _fall_back(self) -> None:
         """The optimizer was stopped: the best by val, else the best by train, is its result."""
@@ -298,7 +307,7 @@ class DrivenSearch:
             raise RunStopped(why, cause=ProviderRejected(why)) from error
         self._fall_back()
         best = self._best or self._standings.best
-        if best is self._baseline and len(self._standings.candidates) == 1:
+        if best is self._baseline and len(self._standings.evidence.candidates) == 1:
             raise UsageError(
                 f"{name} failed before it had tried anything: {told}. Change its options, or use "
                 "level= instead"

@@ -61,10 +61,13 @@ class States:
     def of(self, program: dspy.Module) -> State | None:
         """The state of `program` now; `None` where it has none of the given program's shape."""
         found = predictors(program)
-        held = [(each.signature, tuple(each.demos)) for each in found.values()]
+        held = [
+            (each.signature, tuple(each.demos), getattr(each, "nearest", None))
+            for each in found.values()
+        ]
         key = tuple(
-            (path, id(signature), signature.instructions, tuple(map(id, demos)))
-            for path, (signature, demos) in zip(found, held, strict=True)
+            (path, id(signature), signature.instructions, tuple(map(id, demos)), id(nearest))
+            for path, (signature, demos, nearest) in zip(found, held, strict=True)
         )
         with self._lock:
             known = self._known.get(key)
@@ -92,7 +95,12 @@ class States:
                     "is no state of yours and cannot be an artifact of it"
                 )
         return tuple(
-            replace(given, instructions=mine[path].instructions, demos=mine[path].demos)
+            replace(
+                given,
+                instructions=mine[path].instructions,
+                demos=mine[path].demos,
+                nearest=mine[path].nearest,
+            )
             for path, given in self._given.items()
         )
 

@@ -21,9 +21,9 @@ from ...errors import ContractError, ProviderRejected, RunStopped
 from ...metrics import Metric, Score
 from ...programs.predictors import predictors
 from ..calls import SCOPE, Scope
-from ..evaluate import Rollout, Step
 from ..guard import Guard
 from ..records import Writer
+from ..rollout import Rollout, Step
 from .cells import UNKNOWN, Cell, Cells
 from .standings import Standings
 from .states import State, States
@@ -272,23 +272,23 @@ class Watch:
         if not plain:
             digest = canonical.digest([digest, state.variant if state else "", "varied"])
             name = f"{name}~"
+        rollout = Rollout(
+            name,
+            digest,
+            running.cell.split,
+            running.cell.example,
+            score,
+            _outputs(running.prediction),
+            _steps(running),
+            tuple(running.scope.keys),
+            running.scope.unmanaged,
+            running.error,
+            running.seconds,
+        )
         if running.new:
-            rollout = Rollout(
-                name,
-                digest,
-                running.cell.split,
-                running.cell.example,
-                score,
-                _outputs(running.prediction),
-                _steps(running),
-                tuple(running.scope.keys),
-                running.scope.unmanaged,
-                running.error,
-                running.seconds,
-            )
             self._writer.append("rollout", {**rollout.to_json(), "driven": running.key})
         if plain and state is not None:
-            self._standings.saw(state, running.cell, score)
+            self._standings.saw(state, running.cell, rollout)
 
 
 def _steps(running: _Running) -> tuple[Step, ...]:
