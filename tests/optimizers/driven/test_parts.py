@@ -15,6 +15,7 @@ from dspy import lm15
 from tests.optimizers import worlds
 from tests.optimizers.bench import bench
 
+from compilm.artifact import Nearest
 from compilm.clock import ManualClock
 from compilm.engine import stack
 from compilm.errors import RunStopped
@@ -36,6 +37,7 @@ from compilm.optimizers.records import Writer
 from compilm.optimizers.rollout import Rollout
 from compilm.programs.models import as_engine
 from compilm.programs.predictors import predictors, shape
+from compilm.programs.retrieving import Retrieving, retrieve
 
 
 def counting(seen: list[Any]) -> Any:
@@ -111,6 +113,16 @@ class TestStudent:
         student = student_of(program, Habits(counting([]), frozen=("other",)))
         assert [name for name, _ in student.named_predictors()] == ["sort"]
         assert student.reset_copy().other.demos == demos
+
+    def test_a_program_that_chooses_its_demos_per_call_stays_one_and_is_watched(self) -> None:
+        program, seen = dspy.Predict(worlds.Sort), []  # type: ignore[var-annotated]
+        retrieve(program, Nearest(1, "words-v1", ({"text": "text number 1", "label": "red"},)))
+        student = student_of(program, Habits(counting(seen)))
+        with dspy.context(lm=worlds.world_lm()):
+            for one in (student, student.deepcopy(), student.reset_copy()):
+                one(text="text number 1")
+        assert len(seen) == 3
+        assert [isinstance(one, Retrieving) for one in seen] == [True, True, False]
 
     def test_signatures_are_its_own_where_that_is_wanted(self) -> None:
         shared = student_of(worlds.Sorter(), Habits(counting([]))).deepcopy()

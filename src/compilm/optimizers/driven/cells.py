@@ -35,16 +35,21 @@ class Cells:
     def __init__(self, splits: Mapping[str, DataSet]) -> None:
         self._examples: dict[int, Cell] = {}
         self._inputs: dict[tuple[Any, ...], Cell] = {}
-        self._kept = dict(splits)  # ids below are of objects that these hold
+        self._kept: dict[Cell, dspy.Example] = {}  # the objects that the ids below are of
         for split, data in splits.items():
             for id_, example in zip(data.ids, data, strict=True):
                 cell = Cell(split, id_)
+                self._kept[cell] = example
                 self._examples[id(example)] = cell
                 self._inputs.setdefault(_key(dict(example.inputs())), cell)
 
     def of(self, example: dspy.Example) -> Cell:
         """The cell of an example that a metric was given."""
         return self._examples.get(id(example), UNKNOWN)
+
+    def learned_from(self, cell: Cell) -> dspy.Example | None:
+        """The example of a train cell, which demonstrations chosen for it must not be."""
+        return self._kept.get(cell) if cell.split == "train" else None
 
     def called_with(self, inputs: Mapping[str, Any]) -> Cell:
         """The first cell with these inputs."""

@@ -19,6 +19,7 @@ import dspy
 from ...errors import ProgramError
 from ...programs.copying import copied
 from ...programs.predictors import predictors
+from ...programs.retrieving import Retrieving, release, retrieve
 from . import undisclosed
 
 __all__ = ["Habits", "student_of"]
@@ -54,6 +55,9 @@ def student_of(program: dspy.Module, habits: Habits) -> dspy.Module:
     ('4', [{'question': '2+2?'}], ['self'])
     """
     copy = copied(program)
+    nearest = copy.nearest if isinstance(copy, Retrieving) else None
+    if isinstance(copy, Retrieving):
+        release(copy)
     base = type(copy)
     try:
         copy.__class__ = _class_for(base, habits)
@@ -62,6 +66,8 @@ def student_of(program: dspy.Module, habits: Habits) -> dspy.Module:
             f"{base.__name__} cannot be watched while an optimizer runs it ({error}): make it a "
             "plain class without __slots__ or required class arguments, or use level= instead"
         ) from error
+    if nearest is not None:  # its class comes above ours, and falls back to it
+        retrieve(copy, nearest)
     return copy
 
 

@@ -19,6 +19,7 @@ from ... import canonical
 from ...clock import Clock
 from ...errors import ContractError, ProviderRejected, RunStopped
 from ...metrics import Metric, Score
+from ...programs.nearest import scoring
 from ...programs.predictors import predictors
 from ..calls import SCOPE, Scope
 from ..guard import Guard
@@ -177,7 +178,8 @@ class Watch:
         token = SCOPE.set(running.scope)
         outer, began = dspy.settings.trace, self._clock.now()
         try:
-            with dspy.context(trace=running.steps):
+            learned = self._cells.learned_from(running.cell)
+            with dspy.context(trace=running.steps), scoring(learned):
                 running.prediction = forward(*args, **kwargs)
         except ContractError as error:
             raise self._contract(error) from error
