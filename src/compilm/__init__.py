@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from .optimizers.result import CompileResult
     from .programs.dspy_state import adopt
     from .runtime.load import Runtime, load
+    from .teleprompters import Compile
 
 _HOMES = {
     "Artifact": "artifact",
     "Budget": "optimizers.budget",
+    "Compile": "teleprompters",
     "CompileResult": "optimizers.result",
     "Constraints": "optimizers.front",
     "DataSet": "datasets",
@@ -54,6 +56,7 @@ _HOMES = {
 __all__ = [
     "Artifact",
     "Budget",
+    "Compile",
     "CompileResult",
     "Constraints",
     "DataSet",

@@ -18,6 +18,7 @@ from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
 from .optimizers.budget import Budget, Spent
 from .optimizers.compile import compile_job, measure
+from .optimizers.driven.catalog import Choice, choose
 from .optimizers.front import FREE, Constraints
 from .optimizers.job import Job
 from .optimizers.plan import Plan, plan_job
@@ -45,6 +46,7 @@ def compile(
     testset: Data | None = None,
     level: int = 2,
     optimizer: str | None = None,
+    optimizer_options: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
     roles: Mapping[str, dspy.LM] | None = None,
     seed: int = 0,
@@ -65,7 +67,8 @@ def compile(
     program: any `dspy.Module`; it is not changed. metric: any DSPy metric callable. trainset,
     valset, testset: lists of `dspy.Example` with inputs, or data sets; what is not given is split
     off, and said. level: 0 measures, 1 searches demonstrations, 2 instructions too, 3 reflects on
-    failures and then makes the winner cheaper where that is not worse. budget: hard
+    failures and then makes the winner cheaper where that is not worse. optimizer: one of DSPy's in
+    the place of the level, as "dspy.MIPROv2", with its options by name. budget: hard
     ceilings; without one, a number of rollouts that fits the data. roles: `dspy.LM`s by role
     (`default`, `proposer`); without them `dspy.settings.lm`, else the embedded engine, which is
     not a language model. journal: a path makes the compile resumable: the same call goes on where
@@ -84,13 +87,10 @@ def compile(
     """
     if progress not in get_args(Progress):
         raise UsageError(f"progress={progress!r}: give one of {', '.join(get_args(Progress))}")
-    if optimizer is not None:
-        raise UsageError(
-            f"optimizer={optimizer!r}: other optimizers are not driven yet; use level=0, 1 or 2"
-        )
     job = _job(
-        program, metric, trainset, valset, testset, level, budget, roles, seed,
-        concurrency, journal, freeze, constraints, name, reference, allow_leaks, split_note, clock,
+        program, metric, trainset, valset, testset, level, _choice(optimizer, optimizer_options),
+        budget, roles, seed, concurrency, journal, freeze, constraints, name, reference,
+        allow_leaks, split_note, clock,
     )  # fmt: skip
     with watch(job.journal, job.run, mode=progress, stream=sys.stderr):
         result = compile_job(job)
@@ -108,6 +108,8 @@ def plan(
     valset: Data | None = None,
     testset: Data | None = None,
     level: int = 2,
+    optimizer: str | None = None,
+    optimizer_options: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
     roles: Mapping[str, dspy.LM] | None = None,
     seed: int = 0,
@@ -124,8 +126,9 @@ def plan(
     Range(low=0.0, high=0.0)
     """
     job = _job(
-        program, metric, trainset, valset, testset, level, budget, roles, seed,
-        concurrency, None, freeze, constraints, name, "", allow_leaks, "", SYSTEM_CLOCK,
+        program, metric, trainset, valset, testset, level, _choice(optimizer, optimizer_options),
+        budget, roles, seed, concurrency, None, freeze, constraints, name, "",
+        allow_leaks, "", SYSTEM_CLOCK,
     )  # fmt: skip
     return plan_job(job)
 
@@ -204,6 +207,7 @@ def _job(
     valset: Data | None,
     testset: Data | None,
     level: int,
+    choice: Choice | None,
     budget: Budget | None,
     roles: Mapping[str, dspy.LM] | None,
     seed: int,
@@ -230,7 +234,19 @@ def _job(
         name or type(program).__name__.lower(), reference, tuple(freeze),
         constraints, concurrency,
         retry_layer(clock), clock, tuple(notes), split_note or said,
+        choice.name if choice else None, dict(choice.options) if choice else {},
     )  # fmt: skip
+
+
+def _choice(optimizer: str | None, options: Mapping[str, Any] | None) -> Choice | None:
+    if optimizer is not None:
+        return choose(optimizer, options)
+    if options:
+        raise UsageError(
+            f"optimizer_options={dict(options)!r} without an optimizer: name it, as "
+            "optimizer='dspy.MIPROv2'"
+        )
+    return None
 
 
 def _splits(

@@ -319,6 +319,14 @@ def test_an_lm_that_the_program_carries_is_metered_and_replayed() -> None:
     assert worlds.engine_of(other).calls == 0
 
 
+def test_a_predictors_own_model_answers_for_it() -> None:
+    program, other = worlds.Sorter(), worlds.scripted_lm(worlds.reply)
+    program.sort.lm = own = worlds.world_lm()
+    result = compile_job(worlds.job(program=program, lm=other, level=0))
+    assert worlds.engine_of(own).calls == result.spent.calls
+    assert worlds.engine_of(other).calls == 0
+
+
 def test_an_async_program_compiles() -> None:
     class Async(dspy.Module):
         def __init__(self) -> None:

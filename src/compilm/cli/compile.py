@@ -28,7 +28,8 @@ __all__ = ["arguments", "run"]
 EXAMPLES = """examples:
   compilm compile --plan                        what it would cost; spends nothing
   compilm compile -O2 --budget 1000rollouts --seed 0 --out build/desk --json
-  compilm compile --optimizer dspy.MIPROv2 --budget 5usd,2000calls --yes"""
+  compilm compile --optimizer dspy.MIPROv2 --budget 5usd,2000calls --yes
+  compilm compile --optimizer dspy.COPRO --optimizer-options '{ breadth = 5, depth = 2 }'"""
 
 _KEYS = {
     "budget": "compile.budget",
@@ -37,6 +38,7 @@ _KEYS = {
     "journal": "compile.journal",
     "concurrency": "compile.concurrency",
     "optimizer": "compile.optimizer",
+    "optimizer_options": "compile.optimizer_options",
     "level": "compile.level",
     "fail_under": "gate.fail_under",
     "max_regression": "gate.max_regression",
@@ -54,7 +56,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=range(4),
         help="0 measures, 1 demonstrations, 2 instructions too, 3 reflection and savings",
     )
-    how.add_argument("--optimizer", metavar="NAME", help="one by name, as dspy.MIPROv2")
+    how.add_argument("--optimizer", metavar="NAME", help="one of DSPy's, as dspy.MIPROv2")
+    parser.add_argument(
+        "--optimizer-options", metavar="TABLE", help="its options, as '{ num_candidates = 6 }'"
+    )
     parser.add_argument("--budget", metavar="TEXT", help="a ceiling: 1000rollouts, 2usd, 20m, ...")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--out", metavar="DIR", help="where the artifact goes (build/NAME)")
@@ -98,7 +103,6 @@ def _compiled(
 
     return compile(
         **asked,
-        optimizer=config.compile.optimizer,
         journal=journal,
         reference=config.program or "",
         progress=progress,
@@ -127,6 +131,8 @@ def _asked(config: Config) -> dict[str, Any]:
         "freeze": settings.freeze,
         "constraints": Constraints(**settings.constraints),
         "name": target_name(config),
+        "optimizer": settings.optimizer,
+        "optimizer_options": settings.optimizer_options,
         **({} if settings.level is None else {"level": settings.level}),
     }
 

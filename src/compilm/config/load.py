@@ -193,11 +193,28 @@ def load_config(
 
 def _settle(layered: _Layered) -> None:
     """Decide between keys that exclude each other: the higher source wins, equals are an error."""
+    chosen = "compile.optimizer" in layered.values
     _prefer(layered, "compile.level", "compile.optimizer")
+    _settle_options(layered, chosen)
     for split in ("train", "val", "test"):
         _prefer(layered, "data.path", f"data.{split}")
     if layered.values.get("compile.level") is None and not layered.values.get("compile.optimizer"):
         layered.values["compile.level"] = 2
+
+
+def _settle_options(layered: _Layered, chosen: bool) -> None:
+    """Options of an optimizer that another source has replaced go with it."""
+    key, of = "compile.optimizer_options", "compile.optimizer"
+    if key not in layered.values:
+        return
+    replaced = layered.ranks[key] == 1 and layered.ranks.get(of, 1) > 1
+    if replaced or (chosen and of not in layered.values):
+        _drop(layered, key)
+
+
+def _drop(layered: _Layered, key: str) -> None:
+    for kept in (layered.values, layered.origins, layered.ranks):
+        del kept[key]
 
 
 def _prefer(layered: _Layered, one: str, other: str) -> None:
@@ -208,9 +225,7 @@ def _prefer(layered: _Layered, one: str, other: str) -> None:
         raise ConfigError(
             f"{layered.origins[one]}: {one} and {other} exclude each other; keep one of them"
         )
-    loser = one if ranks[0] < ranks[1] else other
-    for kept in (layered.values, layered.origins, layered.ranks):
-        del kept[loser]
+    _drop(layered, one if ranks[0] < ranks[1] else other)
 
 
 def _assemble(layered: _Layered, file: File | None, target: str | None, cwd: Path) -> Config:

@@ -67,10 +67,11 @@ class DataSettings:
 
 @dataclass(frozen=True, slots=True)
 class CompileSettings:
-    """What a compile does: `level` 0 to 3, or a named `optimizer` (then `level` is None)."""
+    """What a compile does: `level` 0 to 3, or an `optimizer` with its options (`level` is None)."""
 
     level: int | None = None
     optimizer: str | None = None
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     freeze: tuple[str, ...] = ()

@@ -183,6 +183,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "data.test": _text,
     "compile.level": _whole(0, 3),
     "compile.optimizer": _text,
+    "compile.optimizer_options": _table,
     "compile.budget": _budget,
     "compile.seed": _whole(0),
     "compile.freeze": _texts,

@@ -137,6 +137,12 @@ class Ledger:
             self._stop = self._stop or stop
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Nothing, or the `RunStopped` that every reservation is refused with."""
+        with self._changed:
+            if self._stop is not None:
+                raise RunStopped(self._stop.reason, cause=self._stop.cause)
+
     def resume(self) -> None:
         """Take calls again after a stop that left part of the budget."""
         with self._changed:

@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 
 from ..artifact import Artifact, secret_in
-from ..engine import stack
+from ..engine import Layer, stack
 from ..errors import ProgramError, ProviderRejected, RunStopped
 from ..metrics.stats import Estimate, mean_interval
 from ..programs import models
@@ -21,6 +21,7 @@ from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .candidate import BASELINE, Candidate
 from .checks import TextChecks
 from .decisions import estimate_json
+from .driven.search import DrivenSearch, Wiring
 from .evaluate import Evaluator
 from .executor import LocalExecutor
 from .front import Point, front
@@ -111,7 +112,7 @@ class _Run:
         self.ledger = Ledger(job.budget, job.clock, before_s=_seconds_before(past))
         self.meter = Meter(job.budget, self.answers, self.ledger)
         self.guard = Guard(self.ledger)
-        self._role_lms: dict[str, dspy.LM] = {}
+        self._role_lms: dict[tuple[object, ...], dspy.LM] = {}
         self.executor = LocalExecutor(
             job.program,
             job.metric,
@@ -150,17 +151,18 @@ class _Run:
                 self.ledger.count_rollout()
         self.ledger.replay_lost(max(0, sent))
 
-    def _role(self, role: str, lm: dspy.LM) -> dspy.LM:
-        identity = models.identity(lm)
-        if identity not in self._role_lms:
+    def _role(self, role: str, lm: dspy.LM, *above: Layer) -> dspy.LM:
+        key = (models.identity(lm), *map(id, above))
+        if key not in self._role_lms:
             engine = stack(
                 models.as_engine(lm),
+                *above,
                 Recorded(role, lm, self.answers, self.writer),
                 self.job.retry,
                 Metered(role, str(lm.model), self.ledger, self.writer),
             )
-            self._role_lms[identity] = models.role_lm(engine, lm)
-        return self._role_lms[identity]
+            self._role_lms[key] = models.role_lm(engine, lm)
+        return self._role_lms[key]
 
     def _exchange(self, lm: dspy.LM) -> dspy.LM:
         """The metered twin of an LM that the program brought along."""
@@ -189,7 +191,27 @@ class _Run:
         size = self._held_out_size()
         self.meter.kept = 2 * size
         self.ledger.hold(2 * size * len(job.predictors))
-        search = Search(
+        search = self._search()
+        try:
+            with interruptible(self.guard.interrupt):
+                try:
+                    outcome = search.run()
+                except RunStopped as stop:
+                    outcome = search.outcome(_ended(stop))
+                self._check_program(outcome)
+                final = self._confirm(outcome, size)
+        finally:
+            self.executor.close()
+        return self._finish(outcome, final)
+
+    def _search(self) -> Search | DrivenSearch:
+        job = self.job
+        if job.optimizer is not None:
+            wiring = Wiring(
+                self.evaluator, self.writer, self.meter, self.ledger, self.guard, self._role
+            )
+            return DrivenSearch(job, wiring)
+        return Search(
             recipe(job.level),
             Candidate(0, job.predictors),
             job.train,
@@ -206,17 +228,6 @@ class _Run:
                 roles=[role for role in sorted(job.roles) if role not in _SERVANTS],
             ),
         )
-        try:
-            with interruptible(self.guard.interrupt):
-                try:
-                    outcome = search.run()
-                except RunStopped as stop:
-                    outcome = search.outcome(_ended(stop))
-                self._check_program(outcome)
-                final = self._confirm(outcome, size)
-        finally:
-            self.executor.close()
-        return self._finish(outcome, final)
 
     def _held_out_size(self) -> int:
         """How many test examples the budget lets us keep for the end: half of it at most."""
@@ -374,8 +385,8 @@ def _artifact(
         "scores": scores,
         "verdict": final.verdict,
         "search": {
-            "level": job.level,
-            "optimizer": None,
+            "level": job.level if job.optimizer is None else None,
+            "optimizer": job.optimizer,
             "budget": job.budget.to_json(),
             "seed": job.seed,
         },

@@ -7,7 +7,7 @@ The unit is the cell, one candidate on one example. Means of cells are never com
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..metrics.mixed import Cell, Fit, fit
 from ..metrics.stats import Estimate
@@ -43,14 +43,22 @@ class Evidence:
         """Rollouts for pairs of candidate and example, remembered."""
         found = self._evaluator.run(work, self._split)
         for (candidate, index), rollout in zip(work, found, strict=True):
-            mine = self._rollouts.setdefault(candidate.id, {})
-            if index not in mine:
-                mine[index] = rollout
-                if not rollout.score.is_missing and rollout.example not in candidate.shown:
-                    cell = Cell(candidate.id, rollout.example, rollout.score.value)
-                    self._cells.append(cell)
-                    self._fit = None
+            self._keep(candidate, index, rollout)
         return found
+
+    def take(self, candidate: Candidate, rollouts: Mapping[int, Rollout]) -> None:
+        """Rollouts that were made elsewhere, by the example's place in the split."""
+        for index, rollout in rollouts.items():
+            self._keep(candidate, index, rollout)
+
+    def _keep(self, candidate: Candidate, index: int, rollout: Rollout) -> None:
+        mine = self._rollouts.setdefault(candidate.id, {})
+        if index in mine:
+            return
+        mine[index] = rollout
+        if not rollout.score.is_missing and rollout.example not in candidate.shown:
+            self._cells.append(Cell(candidate.id, rollout.example, rollout.score.value))
+            self._fit = None
 
     def rollouts(self, candidate: Candidate) -> dict[int, Rollout]:
         """A candidate's rollouts so far, by the example's place in its split."""

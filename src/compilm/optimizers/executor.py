@@ -24,7 +24,7 @@ from ..errors import ContractError, RunStopped
 from ..metrics import Metric, Score
 from ..programs import models
 from ..programs.nearest import scoring
-from ..programs.predictors import applied, predictors
+from ..programs.predictors import DEFAULT_ROLE, applied, predictors
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -116,7 +116,8 @@ class LocalExecutor:
             models.exchange(program, self._exchange)
             found = predictors(program)
             for each in candidate.predictors:
-                if each.role in self._roles:
+                # The default is what answers anyway, unless a predictor brought its own along.
+                if each.role != DEFAULT_ROLE and each.role in self._roles:
                     found[each.path].lm = self._roles[each.role]
         self._programs[candidate.digest] = program
         while len(self._programs) > _KEPT_PROGRAMS:

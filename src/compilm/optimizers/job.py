@@ -31,7 +31,8 @@ class Job:
     """A compile as asked for. Jobs with the same `run` are one job: each goes on as the other.
 
     `roles` must hold `default`; `proposer` falls back to it. `retry` is the layer that repeats
-    failed attempts. Concurrency, journal, clock and retry do not change what comes out.
+    failed attempts. `optimizer` names one of DSPy's, with its `options`, in the place of the
+    level. Concurrency, journal, clock and retry do not change what comes out.
     """
 
     program: dspy.Module
@@ -53,6 +54,8 @@ class Job:
     clock: Clock = SYSTEM_CLOCK
     notes: tuple[str, ...] = ()
     split_note: str = ""
+    optimizer: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self.level, "level", int, "0, 1, 2 or 3")
@@ -86,6 +89,8 @@ class Job:
             "frozen": list(self.frozen),
             "constraints": asdict(self.constraints),
         }
+        if self.optimizer is not None:
+            spec.update(level=None, optimizer=self.optimizer, options=dict(self.options))
         return f"{self.name}-{canonical.short(canonical.digest(spec), 10)}"
 
     @property
@@ -110,8 +115,9 @@ class Job:
         predictors = self.predictors
         return {
             "name": self.name,
-            "level": self.level,
-            "optimizer": None,
+            "level": self.level if self.optimizer is None else None,
+            "optimizer": self.optimizer,
+            "options": dict(self.options),
             "seed": self.seed,
             "budget": self.budget.to_json(),
             "program": {

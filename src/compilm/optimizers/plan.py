@@ -9,6 +9,7 @@ from dspy import lm15
 
 from ..metrics.stats import minimum_detectable, power
 from ..programs import models
+from .driven.estimate import rollouts_of
 from .job import Job
 from .recipes import recipe
 
@@ -74,7 +75,9 @@ def plan_job(job: Job) -> Plan:
     steps = recipe(job.level)
     n, final = min(len(job.val), 300), 2 * len(job.test)
     low, high = float(n + len(job.test)), float(n + final)
-    if steps.opening:
+    if job.optimizer is not None:
+        low, high = rollouts_of(job)
+    elif steps.opening:
         first = 10 * (len(steps.opening) + 1)
         low = min(50, n) + min(48, len(job.train)) + first + len(job.test)
         high = n + steps.most_rounds * (48 + 2.5 * n) + 3 * first + final
