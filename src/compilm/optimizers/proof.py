@@ -1,0 +1,142 @@
+"""The end of a compile: the given program and the winner on held-out examples, and what is shipped.
+
+Both run in blocks, so that an end in the middle leaves whole pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import ProviderRejected, RunStopped
+from ..metrics.stats import Estimate, mean_interval
+from ..randomness import rng
+from .candidate import BASELINE, Candidate
+from .decisions import estimate_json
+from .job import Job
+from .loop import Outcome
+from .rollout import Rollout
+from .session import Session
+from .verdict import Confirmation, confirm
+
+__all__ = ["Proof", "ended", "goes_on", "held_out_size", "prove", "run_blocks"]
+
+_BLOCK = 16  # examples: with two programs a step fills 32 threads
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the held-out comparison brought."""
+
+    shipped: Candidate
+    verdict: str
+    gain: Estimate
+    baseline: Estimate | None
+    compiled: Estimate | None
+    stop: str
+    held_out: Estimate | None = None
+
+
+def held_out_size(session: Session) -> int:
+    """How many test examples the budget lets us keep for the end: half of it at most."""
+    tests, predictors = len(session.job.test), len(session.job.predictors)
+    most = session.meter.allows(predictors, final=True)
+    return tests if most >= 4 * tests else min(tests, most // 4)
+
+
+def prove(session: Session, outcome: Outcome, size: int) -> Proof:
+    """What is shipped, with the verdict, out of `size` held-out examples at most."""
+    job, baseline, best = session.job, outcome.evidence.baseline, outcome.best
+    session.ledger.hold(0)
+    if not goes_on(outcome.stop):
+        return Proof(baseline, "unproven", _nothing(), None, None, outcome.stop)
+    if outcome.stop.startswith("budget"):
+        session.ledger.resume()
+    racers = [baseline] if best.id == BASELINE else [baseline, best]
+    size = len(job.test) if best.id == BASELINE else size
+    size = min(size, session.meter.allows(len(job.predictors), final=True) // len(racers))
+    order = rng(job.seed, "held out").sample(range(len(job.test)), size)
+    done, stop = run_blocks(session, racers, order, outcome.stop)
+    theirs, mine = [pair[0] for pair in done], [pair[-1] for pair in done]
+    if best.id == BASELINE:
+        return _measured(job, outcome, theirs, stop)
+    if sum(not (a.score.is_missing or b.score.is_missing) for a, b in done) < 2:
+        return Proof(baseline, "unproven", _nothing(), None, None, stop)
+    found = confirm(
+        theirs,
+        mine,
+        winner=best,
+        evidence=outcome.evidence,
+        groups=_groups(job, order[: len(done)]),
+        seed=job.seed,
+    )
+    _write(session, best, found)
+    keeps = found.verdict in ("proven", "likely")
+    return Proof(
+        best if keeps else baseline,
+        found.verdict,
+        found.gain if keeps else _nothing(found.gain.n),
+        found.baseline,
+        found.compiled if keeps else found.baseline,
+        stop,
+        found.held_out,
+    )
+
+
+def run_blocks(
+    session: Session, racers: Sequence[Candidate], order: Sequence[int], stop: str
+) -> tuple[list[list[Rollout]], str]:
+    """Held-out rollouts of all racers, example by example; whole blocks only."""
+    done: list[list[Rollout]] = []
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        try:
+            found = session.evaluator.run([(who, i) for who in racers for i in block], "test")
+        except RunStopped as stopped:
+            return done, ended(stopped)
+        done += [found[place :: len(block)] for place in range(len(block))]
+    return done, stop
+
+
+def _measured(job: Job, outcome: Outcome, rollouts: Sequence[Rollout], stop: str) -> Proof:
+    """The given program alone: nothing was found that could be proven."""
+    scored = [rollout.score.value for rollout in rollouts if not rollout.score.is_missing]
+    verdict = "no-headroom" if outcome.stop.startswith("no headroom") else "unproven"
+    score = mean_interval(scored, seed=job.seed) if scored else None
+    return Proof(outcome.best, verdict, _nothing(len(scored)), score, score, stop)
+
+
+def _write(session: Session, shipped: Candidate, found: Confirmation) -> None:
+    session.writer.append(
+        "confirmed",
+        {
+            "candidate": shipped.id,
+            "split": "test",
+            "baseline": estimate_json(found.baseline),
+            "compiled": estimate_json(found.compiled),
+            "gain": estimate_json(found.gain),
+            "held_out": estimate_json(found.held_out),
+            "p_better": found.p_better,
+            "verdict": found.verdict,
+            "minimum_detectable": found.minimum_detectable,
+        },
+    )
+
+
+def _nothing(n: int = 0) -> Estimate:
+    """The gain of shipping what was given: exactly none."""
+    return Estimate(0.0, 0.0, 0.0, n)
+
+
+def _groups(job: Job, order: Sequence[int]) -> list[str] | None:
+    return [job.test.groups[index] for index in order] if job.test.groups else None
+
+
+def ended(stop: RunStopped) -> str:
+    """Why the run stopped, as results tell it."""
+    return f"rejected: {stop.reason}" if isinstance(stop.cause, ProviderRejected) else stop.reason
+
+
+def goes_on(stop: str) -> bool:
+    """Whether this is an end; an interrupt or a refusal is not: the same call goes on."""
+    return not stop.startswith(("interrupted", "rejected"))
