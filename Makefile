@@ -8,12 +8,14 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := Why was CLM-24-417316 denied? The patient was seen in March.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos lock clean
+.PHONY: help demo test lint types imports unit chaos soak bench-optimizers lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
 	@echo "make test   lint, types, layers, tests and docs"
 	@echo "make chaos  kill a compile 20 times and compare (slow)"
+	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
+	@echo "make bench-optimizers  compilm beside DSPy's optimizers; writes docs/benchmarks.md (hours)"
 	@echo "make lock   resolve requirements.lock anew"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -53,6 +55,24 @@ unit: $(STAMP)
 
 chaos: $(STAMP)
 	$(BIN)/python benchmarks/chaos.py --kills 20
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak --cuts 200 --budgets 1000
+
+# Rows that are there are not run again. COMPILM_DATA names a folder with banking77 and nlupp.
+ROWS    := build/bench
+RUN     := PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.optimizers.run --processes 2
+WORLDS  := rules,demos,credit,harm
+THEIRS  := mipro@1000,gepa@1000,bootstrap-rs@1000,simba@1000,mipro-medium@1000,mipro@300,gepa@300,bootstrap-rs@300,simba@300,mipro@2500,gepa@2500,bootstrap-rs@2500,simba@2500
+OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@1000,ours-3@1000
+
+bench-optimizers: $(STAMP)
+	@mkdir -p $(ROWS)
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-119 --worlds $(WORLDS),null --contestants $(OURS),$(THEIRS)
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 200-399 --worlds null,trap --contestants ours-2@1000,ours-2@300
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-109 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000
+	$(BIN)/python -m benchmarks.optimizers.wall > $(ROWS)/wall.md
+	$(BIN)/python -m benchmarks.optimizers.publish --worlds $(ROWS)/worlds.jsonl --wall $(ROWS)/wall.md --out docs
 
 lock:
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \

@@ -28,8 +28,8 @@ yourself; it takes hours on two cores, and goes on where it was stopped:
 $ make bench-optimizers
 ```
 
-Optimizers run as shipped, in one process, with the same model, data and seeds, and a schedule that \
-fits the calls; what goes past them is in the column of calls. Our own seeds for tuning were 0 to \
+Optimizers run as shipped, in one process, with the same model, data and seeds, and a schedule \
+that fits the calls; what goes past them is in the column of calls. Our own seeds for tuning were 0 to \
 19; the tables are over seeds that were not looked at before. MIPROv2 has 12 candidates, which \
 DSPy calls `medium`; MIPROv2, 18, is its `heavy`.
 """
@@ -40,8 +40,8 @@ No language model answers here. A world decides by a formula how likely a prompt
 right answer to a case: rules in the instruction help, so do right demonstrations; wrong ones, \
 made-up rules and length hurt. The model that writes instructions knows what the request shows it, \
 and no more. So the true score of a program can be computed, without sampling noise, and what an \
-optimizer tells can be held against it. `rules`: feedback names causes. `demos`: demonstrations pay. \
-`credit`: two steps. `harm`: near the best already. `null`: nothing matters. `trap`: edits hurt a \
+optimizer tells can be held against it. `rules`: feedback names causes. `demos`: demonstrations \
+pay. `credit`: two steps. `harm`: near the best already. `null`: nothing matters. `trap`: edits hurt a \
 little. Code and parameters: `benchmarks/optimizers/`.
 
 Read it with care: worlds reward what they were built to have, and their proposer attends to every \
