@@ -127,7 +127,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("wrong", "kind", "told"),
         [
-            ({"level": 3}, UsageError, "level 3 is not there.*levels 0, 1, 2"),
+            ({"level": 4}, UsageError, "level 4 is not there.*levels are 0, 1, 2, 3"),
             ({"level": "O2"}, UsageError, "level 'O2' is not there"),
             ({"optimizer": "dspy.MIPROv2"}, UsageError, r"optimizer='dspy\.MIPROv2'"),
             ({"metric": 3}, MetricError, "3 is no metric: it cannot be called"),
@@ -153,8 +153,8 @@ class TestArguments:
         assert worlds.engine_of(lm).calls == 0
 
     def test_a_plan_refuses_what_a_compile_refuses(self) -> None:
-        with pytest.raises(UsageError, match="level 3 is not there"):
-            compilm.plan(worlds.Sorter(), exact("label"), trainset=TRAIN, level=3)
+        with pytest.raises(UsageError, match="level 4 is not there"):
+            compilm.plan(worlds.Sorter(), exact("label"), trainset=TRAIN, level=4)
 
     def test_the_name_and_the_reference_stand_in_the_artifact(self) -> None:
         result = compiled(**SMALL | {"level": 0, "name": "desk", "reference": "app:Desk"})

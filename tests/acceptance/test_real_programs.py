@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import compilm
+from compilm.artifact import Predictor
 from compilm.clock import ManualClock
 from compilm.programs.predictors import predictors
 from compilm.runtime.http.app import create_app
@@ -135,7 +136,7 @@ def test_saved_and_loaded_it_answers_the_same(done: Compiled, tmp_path: Path) ->
 
 def test_loaded_it_shows_its_demonstrations_to_the_model(done: Compiled, tmp_path: Path) -> None:
     runtime = done.loaded(tmp_path)
-    kept = sorted(len(one.demos) for one in done.result.artifact.predictors)
+    kept = sorted(shown(one) for one in done.result.artifact.predictors)
     asked = [len(engine(lm).requests) for lm in done.models.values()]
     for example in done.held_out:
         runtime(**example.inputs())
@@ -147,6 +148,12 @@ def test_loaded_it_shows_its_demonstrations_to_the_model(done: Compiled, tmp_pat
     assert max(kept) > 0
     assert max(fresh) == max(kept)
     assert set(fresh) <= set(kept)
+
+
+def shown(predictor: Predictor) -> int:
+    """How many demonstrations a predictor shows to each call: those that stay, and the nearest."""
+    near = predictor.nearest
+    return len(predictor.demos) + (min(near.k, len(near.pool)) if near else 0)
 
 
 def test_it_is_served(done: Compiled, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ HOMES = {
     "IPython": {"progress.py"},
     "fastapi": {"runtime/http/app.py", "runtime/http/problems.py"},
     "mlflow": {"tracking.py"},
-    "numpy": {"^metrics/stats.py"},
+    "numpy": {"^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py"},
     "rich": {"progress.py"},
     "starlette": {"runtime/http/problems.py"},
     "uvicorn": {"cli/serve.py"},

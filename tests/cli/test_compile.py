@@ -92,7 +92,7 @@ class TestMistakes:
         ("options", "code"),
         [
             (("--budget", "3 euro"), 2),
-            (("-O3",), 2),
+            (("-O4",), 2),
             (("--optimizer", "nothing"), 2),
             (("--set", "metric=metric.py:nothing"), 3),
             (("--set", "data.path=missing.jsonl"), 3),

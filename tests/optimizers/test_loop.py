@@ -13,7 +13,8 @@ from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import Answer
 from compilm.optimizers.candidate import Proposal
 from compilm.optimizers.checks import TextChecks
-from compilm.optimizers.loop import Outcome, Search, estimate_json
+from compilm.optimizers.decisions import estimate_json
+from compilm.optimizers.loop import Limits, Outcome, Search
 from compilm.optimizers.propose.base import Scene
 from compilm.optimizers.recipes import Recipe
 from compilm.optimizers.rollout import Rollout
@@ -54,8 +55,8 @@ def search(made: Bench, recipe: Recipe, frozen: tuple[str, ...] = ()) -> Search:
         made.meter,
         lambda *_: None,
         checks=TextChecks((job.val, job.test)),
-        frozen=frozen,
         seed=job.seed,
+        limits=Limits(frozen=frozen),
     )
 
 
@@ -75,14 +76,18 @@ def test_a_better_candidate_is_found_and_measured_on_everything() -> None:
     assert [d["phase"] for d in decisions if d["outcome"] == "won"] == ["opening"]
 
 
+# Too few validation examples to say anything about headroom: a search goes its whole way.
+FEW = {"sizes": (40, 20, 60)}
+
+
 def test_rounds_without_a_gain_end_it() -> None:
-    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=2))
+    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=2), **FEW)
     assert outcome.stop == "no gain in 3 rounds"
     assert outcome.best.id == "c0"
 
 
 def test_the_number_of_rounds_is_limited() -> None:
-    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=9, most_rounds=2))
+    outcome, _ = searched(Recipe((FLAT,), (FLAT,), width=1, patience=9, most_rounds=2), **FEW)
     assert outcome.stop == "all rounds were run"
     assert len(outcome.evidence.candidates) == 4
 
@@ -110,8 +115,8 @@ def test_a_perfect_program_leaves_nothing_to_find() -> None:
 
 
 def test_a_race_that_does_not_fit_is_not_begun() -> None:
-    outcome, _ = searched(Recipe((GOOD,), (GOOD,)), budget=Budget(rollouts=60))
-    assert outcome.stop == "budget: no further race fits"
+    outcome, _ = searched(Recipe((GOOD,), (GOOD,)), budget=Budget(rollouts=30))
+    assert outcome.stop == "budget: no race fits"
     assert len(outcome.evidence.candidates) == 1
 
 
@@ -155,6 +160,114 @@ def test_frozen_predictors_are_never_handed_to_a_move() -> None:
 
     searched(Recipe((Look(),), (Look(),), patience=0), frozen=("sort",), program=Two())
     assert {p.path for seen in tunable for p in seen} == {"other.sort"}
+
+
+def test_many_candidates_that_change_nothing_end_it_for_want_of_headroom() -> None:
+    outcome, _ = searched(Recipe((FLAT,) * 4, (FLAT,), width=1, patience=9))
+    assert outcome.stop == "no headroom: a gain above 0.02 is unlikely by what was tried"
+    assert outcome.best.id == "c0"
+
+
+def test_where_nothing_could_be_tried_nothing_is_said_about_headroom() -> None:
+    outcome, _ = searched(Recipe((Say(""),), (Say(""),), width=1, patience=1), sizes=(40, 80, 60))
+    assert outcome.baseline_val is not None
+    assert outcome.baseline_val.n == 50
+    assert outcome.stop == "no gain in 2 rounds"
+
+
+def test_the_baseline_is_looked_at_by_a_tenth_of_the_budget_and_at_50_examples_at_most() -> None:
+    nothing = Recipe((Say(""),), (Say(""),), width=1, patience=0)
+    looks = {}
+    for budget in (150, 300, 2000):
+        _, decisions = searched(nothing, budget=Budget(rollouts=budget), sizes=(40, 80, 60))
+        looks[budget] = decisions[0]["n"]
+    assert looks == {150: 15, 300: 30, 2000: 50}
+
+
+def test_a_baseline_without_a_fault_is_looked_at_everywhere() -> None:
+    perfect = worlds.scripted_lm(lambda request: worlds.reply(request, base=1.0))
+    outcome, decisions = searched(Recipe((GOOD,), (GOOD,)), lm=perfect, sizes=(40, 80, 60))
+    assert outcome.stop.startswith("no headroom")
+    assert decisions[0]["n"] == 80
+
+
+class Climb:
+    """Proposes one more exclamation mark each time it is asked; several at once are equal."""
+
+    name = "climb"
+    asked = 0
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        self.asked += 1
+        text = f"{scene.incumbent.predictors[0].instructions}! (variant {scene.number})"
+        changes = {p.path: replace(p, instructions=text) for p in scene.tunable}
+        return Proposal(self.name, changes)
+
+
+class Dull:
+    """Proposes what changes nothing."""
+
+    name = "dull"
+    asked = 0
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        self.asked += 1
+        return FLAT(scene)
+
+
+def _climbing(request: lm15.Request) -> str:
+    marks = str(request.system).count("!")
+    return worlds.reply(request, base=0.2 + 0.1 * marks)
+
+
+def test_a_move_that_wins_is_taken_again_also_where_it_was_tried_twice_in_a_round() -> None:
+    climb, dull = Climb(), Dull()
+    outcome, _ = searched(
+        Recipe((Say(""),), (climb, dull), width=4, patience=9, most_rounds=6),
+        lm=worlds.scripted_lm(_climbing),
+        budget=Budget(rollouts=4000),
+    )
+    assert outcome.best.move == "climb"
+    assert climb.asked > 2 * dull.asked
+
+
+def test_what_may_not_be_tried_is_a_record_and_no_candidate() -> None:
+    with bench() as made:
+        long = Say("x" * 7000)
+        outcome = search(made, Recipe((long,), (long,), width=1, patience=0)).run()
+        assert (
+            made.records("refused")
+            == [{"move": "say", "reason": "sort: 7000 characters, at most 6000"}] * 2
+        )
+        assert len(outcome.evidence.candidates) == len(made.records("candidate")) == 1
+
+
+def test_what_a_proposer_was_shown_is_neither_raced_nor_counted() -> None:
+    @dataclass(frozen=True)
+    class Peek:
+        """Good instructions, written after a look at validation examples."""
+
+        ids: frozenset[str]
+        name: str = "peek"
+
+        def __call__(self, scene: Scene) -> Proposal | None:
+            proposal = GOOD(scene)
+            return replace(proposal, move=self.name, shown=self.ids) if proposal else None
+
+    with bench() as made:
+        shown = frozenset(made.job.val.ids[:10])
+        outcome = search(made, Recipe((Peek(shown),), (FLAT,), width=1, patience=0)).run()
+        (candidate,) = [c for c in outcome.evidence.candidates if c.move == "peek"]
+        ran = {
+            body["example"]
+            for body in made.records("rollout")
+            if (body["digest"], body["split"]) == (candidate.digest, "val")
+        }
+    assert outcome.best == candidate
+    assert ran == set(made.job.val.ids) - shown
+    assert outcome.best_val is not None
+    assert outcome.best_val.n == 30
+    assert all(child.shown == shown for child in outcome.evidence.candidates[2:])
 
 
 def test_an_estimate_is_written_by_its_fields() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..artifact import Predictor
 from ..datasets import DataSet
@@ -32,7 +32,7 @@ class TextChecks:
 
     held: Iterable[DataSet]
     _grams: set[int] = field(default_factory=set)
-    _tried: set[tuple[str, str]] = field(default_factory=set)
+    _tried: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         left = _MOST_EXAMPLES
@@ -42,29 +42,28 @@ class TextChecks:
             left = max(0, left - len(data))
 
     def learn(self, candidate: Candidate) -> None:
-        """A candidate that is raced: the same words again are no new idea."""
-        for predictor in candidate.predictors:
-            self._tried.add((predictor.path, _squeezed(predictor.instructions)))
+        """A candidate that is raced: the same words beside the same demos are no new idea."""
+        self._tried.add(_said(candidate.predictors))
 
     def refusal(self, incumbent: Candidate, proposal: Proposal) -> str:
         """Why this proposal may not be tried, or an empty text.
 
         A change of demonstrations alone passes. A rewritten instruction keeps the placeholders and
         the fields that the old one names, is not too long, copies no validation or test example,
-        carries nothing of the request to the proposer, and was not tried before.
+        carries nothing of the request to the proposer, and differs in words from what was tried
+        with the same demonstrations.
         """
-        own = incumbent.by_path
-        repeated, rewritten = 0, 0
-        for path, state in proposal.changes.items():
-            if state.instructions == own[path].instructions:
+        rewritten = False
+        for own in incumbent.predictors:
+            state = proposal.changes.get(own.path, own)
+            if state.instructions == own.instructions:
                 continue
-            rewritten += 1
-            repeated += (path, _squeezed(state.instructions)) in self._tried
-            wrong = self._wrong(state, own[path])
+            rewritten = True
+            wrong = self._wrong(state, own)
             if wrong:
-                return f"{path}: {wrong}"
-        only_texts = all(state.demos == own[path].demos for path, state in proposal.changes.items())
-        if rewritten and repeated == rewritten and only_texts:
+                return f"{own.path}: {wrong}"
+        states = [proposal.changes.get(own.path, own) for own in incumbent.predictors]
+        if rewritten and _said(states) in self._tried:
             return "these words were tried before"
         return ""
 
@@ -81,18 +80,20 @@ class TextChecks:
         ours = next((mark for mark in _OURS if mark in text and mark not in before), None)
         if ours is not None:
             return f"holds {ours!r} of the request for a proposal"
-        if any(gram in self._grams for gram in _grams(text)) and not self._in(before):
-            return "copies a validation or test example"
-        return ""
-
-    def _in(self, text: str) -> bool:
-        return any(gram in self._grams for gram in _grams(text))
+        copied = self._grams.intersection(_grams(text)).difference(_grams(before))
+        return "copies a validation or test example" if copied else ""
 
 
 def _grams(text: str) -> Iterator[int]:
     words = _WORD.findall(text.lower())
     for start in range(len(words) - _GRAM + 1):
         yield hash(tuple(words[start : start + _GRAM]))
+
+
+def _said(predictors: Iterable[Predictor]) -> str:
+    """A digest of all that a candidate says, with its instructions squeezed."""
+    squeezed = (replace(p, instructions=_squeezed(p.instructions)) for p in predictors)
+    return Candidate(0, tuple(squeezed)).digest
 
 
 def _squeezed(text: str) -> str:

@@ -165,17 +165,19 @@ class Search:
         before = self.best
         children = self._proposals.made(before, arms)
         self._race([child for child, _ in children], "race")
-        tried = {id(arm): child for child, arm in children}
-        for arm in arms:
-            child = tried.get(id(arm))
-            cost = len(self.evidence.rollouts(child)) if child else 1
+        idle = list(arms)  # one arm may be tried more than once, and each try counts
+        for child, arm in children:
+            idle.remove(arm)
+            cost = len(self.evidence.rollouts(child))
             bandit.learn(arm, gain=self._gain_over(child, before), cost=cost)
+        for arm in idle:
+            bandit.learn(arm, gain=0.0, cost=1)
         return self.best is not before
 
-    def _gain_over(self, child: Candidate | None, incumbent: Candidate) -> float:
+    def _gain_over(self, child: Candidate, incumbent: Candidate) -> float:
         """What the winner of a race brought; 0 for all others."""
         fitted = self.evidence.fitted()
-        if child is None or child is not self.best or fitted is None:
+        if child is not self.best or fitted is None:
             return 0.0
         return max(1e-3, fitted.difference(child.id, incumbent.id).mean)
 

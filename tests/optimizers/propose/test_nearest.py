@@ -13,6 +13,7 @@ from tests.optimizers.propose.test_demos import PREDICTOR, rollout, scene, train
 import compilm
 from compilm.artifact import Field, Nearest, Predictor
 from compilm.optimizers import recipes
+from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.propose import nearest
 from compilm.optimizers.propose.base import Scene
 from compilm.optimizers.propose.both import Both
@@ -97,20 +98,18 @@ def test_predictors_that_see_pictures_only_are_left_alone() -> None:
     blind = replace(PREDICTOR, inputs=(Field("text", "dspy.Image"),))
     assert NearestDemos(2)(scene(DATA, predictor=blind)) is None
     other = replace(PREDICTOR, path="other")
-    both = NearestDemos(2, every=False)(scene(DATA, tunable=(blind, other)))
+    both = NearestDemos(2)(scene(DATA, tunable=(blind, other)))
     assert both is not None
     assert list(both.changes) == ["other"]
 
 
-def test_one_predictor_can_be_changed_alone() -> None:
-    tunable = (PREDICTOR, replace(PREDICTOR, path="other"))
-    every = NearestDemos(2)(scene(DATA, tunable=tunable))
-    alone = NearestDemos(2, every=False)(scene(DATA, tunable=tunable))
-    assert every is not None
-    assert alone is not None
-    assert (len(every.changes), len(alone.changes)) == (2, 1)
+def test_every_predictor_that_may_change_is_changed_and_no_other() -> None:
+    other = replace(PREDICTOR, path="other")
+    for tunable in ((PREDICTOR, other), (other,)):
+        proposal = NearestDemos(2)(scene(DATA, tunable=tunable))
+        assert proposal is not None
+        assert list(proposal.changes) == [predictor.path for predictor in tunable]
     assert NearestDemos(2)(scene(DATA, tunable=())) is None
-    assert NearestDemos(2, every=False)(scene(DATA, tunable=())) is None
 
 
 def test_what_looks_like_a_key_is_in_no_pool() -> None:
@@ -125,9 +124,12 @@ def test_it_goes_together_with_other_moves() -> None:
     assert (len(after.changes["sort"].demos), after.changes["sort"].nearest) == (2, state.nearest)
     assert Swap()(scene(DATA, predictor=state)) is None
     rest = replace(PREDICTOR, path="rest")
-    given = scene(DATA, tunable=(PREDICTOR, rest))
-    other = given.incumbent.__class__(5, (state, rest))
-    merged = Merge()(replace(given, others=[other]))
+    given = replace(
+        scene(DATA, tunable=(PREDICTOR, rest), gains={"c1": 0.0, "c5": 0.3}),
+        incumbent=Candidate(0, (PREDICTOR, rest)),
+        others=[Candidate(5, (state, rest)), Candidate(1, (PREDICTOR, rest))],
+    )
+    merged = Merge()(given)
     assert merged is not None
     assert merged.changes == {"sort": state}
 
