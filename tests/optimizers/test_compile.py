@@ -75,7 +75,7 @@ def test_a_useless_search_ships_the_given_program() -> None:
     flat = worlds.scripted_lm(lambda r: worlds.reply(r, base=0.5, a_demo=0.0))
     job = worlds.job(lm=flat)
     result = compile_job(job)
-    assert (result.verdict, result.candidate) == ("unproven", "c0")
+    assert (result.verdict, result.candidate) == ("no-headroom", "c0")
     assert result.program is job.program
     assert result.gain.value == 0.0
 

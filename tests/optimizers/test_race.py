@@ -57,16 +57,22 @@ def test_a_clearly_better_child_wins_early() -> None:
     assert len(track.ran) == 2 * 30
 
 
-def test_a_clearly_worse_child_is_dropped_after_one_block() -> None:
+def test_a_clearly_worse_child_is_dropped_after_one_step() -> None:
     outcomes, track = run(lambda who, _: 1 - who)
     assert outcomes == ["dropped"]
-    assert len(track.ran) == 2 * 10
+    assert len(track.ran) == 2 * 30
+
+
+def test_of_several_children_clearly_worse_ones_are_dropped_after_ten_examples() -> None:
+    outcomes, track = run(lambda who, _: who == 0, children=3)
+    assert outcomes == ["dropped"] * 3
+    assert len(track.ran) == 4 * 10
 
 
 def test_a_child_that_never_differs_is_dropped_before_the_end() -> None:
     outcomes, track = run(lambda _, place: place % 2)
     assert outcomes == ["dropped"]
-    assert len(track.ran) == 2 * 40
+    assert len(track.ran) == 2 * 60
 
 
 def test_a_child_as_good_as_the_incumbent_goes_the_distance_and_loses() -> None:
@@ -101,9 +107,9 @@ def test_a_race_that_cannot_start_has_no_winner() -> None:
 
 
 def test_a_race_that_runs_out_is_judged_on_what_was_run() -> None:
-    outcomes, track = run(lambda who, _: who, rollouts=25)
+    outcomes, track = run(lambda who, place: who and place < 50, rollouts=65)
     assert outcomes == ["won"]
-    assert len(track.ran) == 20
+    assert len(track.ran) == 60
 
 
 @pytest.mark.parametrize("who", [0, 1])
