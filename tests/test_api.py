@@ -129,7 +129,13 @@ class TestArguments:
         [
             ({"level": 4}, UsageError, "level 4 is not there.*levels are 0, 1, 2, 3"),
             ({"level": "O2"}, UsageError, "level 'O2' is not there"),
-            ({"optimizer": "dspy.MIPROv2"}, UsageError, r"optimizer='dspy\.MIPROv2'"),
+            ({"optimizer": "dspy.MIPRO"}, UsageError, r"'dspy\.MIPRO' is not known"),
+            ({"optimizer_options": {"k": 3}}, UsageError, "'k': 3.* without an optimizer"),
+            (
+                {"optimizer": "dspy.COPRO", "optimizer_options": {"k": 3}},
+                UsageError,
+                "dspy.COPRO has no option 'k'",
+            ),
             ({"metric": 3}, MetricError, "3 is no metric: it cannot be called"),
             ({"metric": lambda: 1.0}, MetricError, "lambda"),
             ({"roles": {"default": "openai/m"}}, UsageError, "role 'default'.*'openai/m'"),
@@ -160,6 +166,24 @@ class TestArguments:
         result = compiled(**SMALL | {"level": 0, "name": "desk", "reference": "app:Desk"})
         assert result.run.startswith("desk-")
         assert result.artifact.program_reference == "app:Desk"
+
+    def test_one_of_dspys_optimizers_stands_in_the_place_of_the_level(self) -> None:
+        how = {"optimizer": "dspy.LabeledFewShot", "optimizer_options": {"k": 4}}
+        result = compiled(**SMALL | how)
+        search = result.artifact.content["search"]
+        assert (search["level"], search["optimizer"]) == (None, "dspy.LabeledFewShot")
+        assert result.stop == "dspy.LabeledFewShot came to its end"
+        assert result.run != compiled(**SMALL | how | {"optimizer_options": {"k": 3}}).run
+
+    def test_a_plan_tells_what_an_optimizer_would_execute(self) -> None:
+        parts = {"trainset": TRAIN, "valset": VAL, "testset": TEST}
+        given = {"optimizer": "dspy.COPRO", "optimizer_options": {"breadth": 3, "depth": 2}}
+        found = compilm.plan(worlds.Sorter(), exact("label"), **given, **parts)
+        assert found.rollouts.high == len(VAL) + 3 * 2 * len(VAL) + 2 * len(TEST)
+        capped = compilm.plan(
+            worlds.Sorter(), exact("label"), **given, **parts, budget=compilm.Budget(rollouts=90)
+        )
+        assert capped.rollouts.high <= 90
 
     def test_a_frozen_predictor_stays_as_it_is(self) -> None:
         assert compiled(**SMALL, freeze=["sort"]).candidate == "c0"

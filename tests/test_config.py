@@ -150,6 +150,21 @@ class TestPrecedence:
         assert (config.compile.level, config.compile.optimizer) == (3, None)
         assert config.origin("compile.level") == "flag -O"
 
+    def test_options_go_with_the_optimizer_they_belong_to(self, tmp_path: Path) -> None:
+        file = '[compile]\noptimizer = "dspy.COPRO"\n[compile.optimizer_options]\nbreadth = 5\n'
+        assert load(tmp_path, file).compile.optimizer_options == {"breadth": 5}
+        for other in ({"compile.optimizer": "dspy.GEPA"}, {"compile.level": 1}):
+            assert load(tmp_path, file, flags=other).compile.optimizer_options == {}
+        flags = {
+            "compile.optimizer": "dspy.GEPA",
+            "compile.optimizer_options": "{ auto = 'light' }",
+        }
+        assert load(tmp_path, file, flags=flags).compile.optimizer_options == {"auto": "light"}
+
+    def test_options_are_a_table(self, tmp_path: Path) -> None:
+        message = refused(tmp_path, '[compile]\noptimizer = "dspy.COPRO"\noptimizer_options = 3\n')
+        assert "compile.optimizer_options is 3; expected a table" in message
+
     def test_level_and_optimizer_in_one_file_are_refused(self, tmp_path: Path) -> None:
         message = refused(tmp_path, '[compile]\nlevel = 1\noptimizer = "dspy.COPRO"\n')
         assert "compile.level and compile.optimizer exclude each other" in message

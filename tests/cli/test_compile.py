@@ -68,6 +68,18 @@ def test_places_and_figures_can_be_given(project: Path, command: Command) -> Non
     assert command("runs", "--journal", "j.db", "--json").json["runs"][0]["seed"] == 3
 
 
+def test_one_of_dspys_optimizers_is_run_and_listed(project: Path, command: Command) -> None:
+    options = ("--optimizer", "dspy.LabeledFewShot", "--optimizer-options", "{ k = 2 }")
+    planned = command("compile", "--plan", *options, "--json")
+    assert planned.json["rollouts"]["high"] > 0
+    done = command("compile", "-q", *options, "--budget", "90rollouts", "--json")
+    assert done.code == 0
+    assert done.json["stop"] == "dspy.LabeledFewShot came to its end"
+    (run,) = command("runs", "--json").json["runs"]
+    assert (run["optimizer"], run["level"]) == ("dspy.LabeledFewShot", None)
+    assert "dspy.LabeledFewShot" in command("runs").out
+
+
 class TestGate:
     def test_a_low_score_is_1(self, project: Path, command: Command) -> None:
         done = command("compile", "-O0", "-q", "--fail-under", "0.99")
@@ -94,6 +106,8 @@ class TestMistakes:
             (("--budget", "3 euro"), 2),
             (("-O4",), 2),
             (("--optimizer", "nothing"), 2),
+            (("--optimizer", "dspy.COPRO", "--optimizer-options", "{ bredth = 3 }"), 2),
+            (("--optimizer-options", "{ breadth = 3 }"), 2),
             (("--set", "metric=metric.py:nothing"), 3),
             (("--set", "data.path=missing.jsonl"), 3),
             (("--set", "data.inputs=nothing"), 3),

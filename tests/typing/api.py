@@ -29,6 +29,8 @@ def compiling(program: dspy.Module, examples: list[dspy.Example], lm: dspy.LM) -
         valset=examples,
         testset=examples,
         level=2,
+        optimizer="dspy.COPRO",
+        optimizer_options={"breadth": 5},
         budget=compilm.Budget(rollouts=1000, calls=2000, tokens=10**6, usd=5.0, seconds=60.0),
         roles={"default": lm, "proposer": lm},
         seed=0,
