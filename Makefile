@@ -24,6 +24,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+# The variable for mlflow ui: without a network its import of litellm never ends (see tracking.py).
 demo: $(STAMP)
 	$(BIN)/compilm compile --config $(CLAIMS) --out $(DEMO) --journal $(DEMO).db --track sqlite:///$(DEMO)-mlflow.db
 	@echo
@@ -33,7 +34,7 @@ demo: $(STAMP)
 	@echo 'Next:'
 	@echo '  open $(DEMO)/report.html                                    the report: curve, interval, what changed'
 	@echo '  $(BIN)/compilm serve $(DEMO) --config $(CLAIMS)'
-	@echo '  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)-mlflow.db'
+	@echo '  LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)-mlflow.db'
 
 test: lint types imports unit
 

@@ -170,3 +170,16 @@ def test_train_and_test_files_leave_val_to_be_split_off(project: Path, command: 
     change(project, 'path = "data.jsonl"', "train = 'train.jsonl'\ntest = 'test.jsonl'")
     change(project, "split = {", "# {")
     assert "test 10;" in findings(command)["data"][1]
+
+
+def test_labels_that_look_wrong_are_told_with_their_lines(project: Path, command: Command) -> None:
+    rows = (project / "data.jsonl").read_text().splitlines()
+    rows[4] = rows[4].replace('"team": "orders"', '"team": "cooking"')
+    rows[9] = rows[9].replace(', "team": "orders"', "")
+    (project / "data.jsonl").write_text("\n".join(rows))
+    done = command("check")
+    assert done.code == 0
+    (line,) = [line for line in done.out.splitlines() if "labels  " in line]
+    assert line.startswith("!!  labels   2 look wrong: ")
+    assert "data.jsonl:5: field 'team': 'cooking' is none of 'orders', 'workshop'" in line
+    assert "data.jsonl:10: field 'team': missing" in line

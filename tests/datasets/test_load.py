@@ -170,6 +170,15 @@ def test_nan_in_a_list_is_named_by_row_and_field() -> None:
     assert (caught.value.line, caught.value.field) == (2, "n")
 
 
+@pytest.mark.parametrize("value", ["caf\ud83d", ["fine", {"a\udc00": 1}]])
+def test_half_a_character_is_named_by_row_and_field(tmp_path: Path, value: Any) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = ({"text": "whole \U0001f600"}, {"text": value})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: field 'text': holds half of a character"):
+        load(file, inputs=["text"])
+
+
 def test_a_value_within_itself_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)

@@ -111,9 +111,11 @@ class Shell:
 
     def _ask(self, words: list[str]) -> str:
         url = next(word for word in words if word.startswith(_SERVED))
-        body = words[words.index("-d") + 1] if "-d" in words else None
+        flag = next((word for word in words if word in ("-d", "--json")), None)
+        body = None if flag is None else words[words.index(flag) + 1]
         address = self.servers[-1][1] + url.removeprefix(_SERVED)
-        headers = {"content-type": "application/json"}
+        form = "application/x-www-form-urlencoded"  # what curl says of `-d`
+        headers = {"content-type": "application/json" if flag == "--json" else form}
         with httpx.Client(trust_env=False, timeout=60) as client:
             verb = "GET" if body is None else "POST"
             answer = client.request(verb, address, content=body, headers=headers)

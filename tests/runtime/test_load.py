@@ -243,6 +243,16 @@ def test_a_marker_for_content_parts_in_an_input_is_refused(wrapped: Callable[[st
     assert requests(runtime) == []
 
 
+@pytest.mark.parametrize("wrapped", [lambda text: text, lambda text: [{"k": text}]])
+def test_half_a_character_in_an_input_is_refused_before_any_call(
+    wrapped: Callable[[str], Any],
+) -> None:
+    runtime = runtime_of(Desk())
+    with pytest.raises(ProgramError, match="input 'question' holds half of a character"):
+        runtime(question=wrapped("caf\ud800"))
+    assert requests(runtime) == []
+
+
 def test_the_marker_would_become_an_image_without_the_guard() -> None:
     """Why the guard is there: DSPy turns such a text into a part of the request."""
     messages = dspy.ChatAdapter().format(

@@ -72,6 +72,7 @@ def _checks(config: Config) -> Iterator[Check]:
     try:
         parts = parts_of(config, program)
         yield from _data(parts)
+        yield from _labels(program, parts)
     except ContractError as error:
         yield Check("xx", "data", str(error))
     if parts is None:
@@ -117,6 +118,24 @@ def _data(parts: Parts) -> Iterator[Check]:
     within = [one for data in named.values() for one in duplicates(data)]
     if within:
         yield Check("!!", "repeats", f"{len(within)} rows repeat another: {_listed(within)}")
+
+
+def _labels(program: dspy.Module, parts: Parts) -> Iterator[Check]:
+    """Labels that some row lacks, and those that no answer of the program can equal."""
+    from ..datasets import odd_labels
+    from ..programs.types import choices
+
+    answers: dict[str, list[Any]] = {}
+    open_: set[str] = set()
+    for _, predictor in program.named_predictors():
+        for name, field in predictor.signature.output_fields.items():
+            allowed = choices(field.annotation)
+            answers.setdefault(name, []).extend(allowed)
+            open_ |= set() if allowed else {name}
+    closed = {name: values for name, values in answers.items() if name not in open_}
+    odd = [one for data in parts.named().values() for one in odd_labels(data, closed)]
+    if odd:
+        yield Check("!!", "labels", f"{len(odd)} look wrong: {_listed(odd)}")
 
 
 def _listed(found: Sequence[Any]) -> str:

@@ -80,5 +80,5 @@ def _announce(app: Any, listening: socket.socket, out: Out) -> None:
     path = f"/v1/programs/{served.name}"
     out.emit({"address": address, "name": served.name, "digest": served.digest, "path": path})
     out.say(f"serving {served.name} on {address}  (documentation: {address}/docs)")
-    out.say(f"  curl -s {address}{path} -H 'content-type: application/json' -d '{example}'")
+    out.say(f"  curl -s {address}{path} --json '{example}'")
     out.stdout.flush()

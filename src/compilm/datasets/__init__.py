@@ -3,12 +3,14 @@
 from .data import DataSet
 from .leaks import Duplicate, Place, check_leaks, duplicates
 from .load import as_dataset, load
+from .odd import Odd, odd_labels
 from .rows import Row, read_rows
 from .split import Splits, split
 
 __all__ = [
     "DataSet",
     "Duplicate",
+    "Odd",
     "Place",
     "Row",
     "Splits",
@@ -16,6 +18,7 @@ __all__ = [
     "check_leaks",
     "duplicates",
     "load",
+    "odd_labels",
     "read_rows",
     "split",
 ]

@@ -15,7 +15,10 @@ __all__ = ["input_key", "input_text", "json_form", "normal"]
 def json_form(
     fields: Iterable[tuple[str, Any]], *, file: str | None = None, line: int | None = None
 ) -> dict[str, canonical.Json]:
-    """The fields as JSON data; DataError names the field whose value has none (NaN, bytes, ...)."""
+    """The fields as JSON data; DataError names a field whose value has none.
+
+    NaN, bytes and text with half a character have none.
+    """
     found: dict[str, canonical.Json] = {}
     for name, value in fields:
         try:
@@ -23,7 +26,20 @@ def json_form(
         except (TypeError, RecursionError) as error:
             message = f"{error}: give text, a number, a list or an object, or leave the field out"
             raise DataError(message, file=file, line=line, field=name) from None
+        if (half := _half_character(found[name])) is not None:
+            message = f"holds half of a character ({half!a}), which no model can be sent: repair it"
+            raise DataError(message, file=file, line=line, field=name)
     return found
+
+
+def _half_character(value: canonical.Json) -> str | None:
+    """A surrogate without its pair: JSON can write one, and no encoding can."""
+    text = value if isinstance(value, str) else canonical.dumps(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return text[error.start]
+    return None
 
 
 def normal(text: str) -> str:

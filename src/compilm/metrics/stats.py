@@ -229,7 +229,8 @@ def _agresti_min(differences: Floats, level: float) -> Estimate:
 def _bootstrap(clusters: _Clusters, label: str, seed: int, samples: int, level: float) -> Estimate:
     """The BCa interval of a mean of clusters; Student's t where there is little to resample."""
     value, n = clusters.mean, int(clusters.counts.sum())
-    commonest = int(np.unique(clusters.sums / clusters.counts, return_counts=True)[1].max())
+    _, counts = np.unique(clusters.sums / clusters.counts, return_counts=True)
+    commonest = int(np.max(counts))
     if len(clusters.sums) - commonest < _FEW_DISCORDANT:
         low, high = _floored_t(clusters, level)
     else:

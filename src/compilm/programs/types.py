@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from .. import canonical
 
-__all__ = ["type_text"]
+__all__ = ["choices", "type_text"]
 
 
 def type_text(annotation: Any) -> str:
@@ -28,6 +28,28 @@ def type_text(annotation: Any) -> str:
     ('list[int] | None', "Literal['a', 'b']")
     """
     return _text(annotation, frozenset())
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The values that a type allows where they can be counted; none where they cannot.
+
+    >>> choices(typing.Literal["a", "b"] | None), choices(bool), choices(str)
+    (('a', 'b', None), (True, False), ())
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is typing.Literal:
+        return tuple(each.value if isinstance(each, enum.Enum) else each for each in args)
+    if origin is typing.Annotated:
+        return choices(args[0])
+    if origin in (typing.Union, types.UnionType):
+        parts = [choices(each) for each in args]
+        return tuple(each for part in parts for each in part) if all(parts) else ()
+    if annotation is bool:
+        return (True, False)
+    if annotation in (None, type(None)):
+        return (None,)
+    known = isinstance(annotation, type) and issubclass(annotation, enum.Enum)
+    return tuple(each.value for each in annotation) if known else ()
 
 
 def _text(annotation: Any, above: frozenset[type]) -> str:

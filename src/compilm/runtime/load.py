@@ -50,7 +50,8 @@ class Runtime:
 
         Raises:
             ProgramError: before any call, for unknown or missing inputs, or one that carries
-                DSPy's marker for content parts, through which text could pose as an image.
+                DSPy's marker for content parts, through which text could pose as an image, or
+                half of a character, which no model can be sent.
         """
         self._check(inputs)
         with self._settings():
@@ -83,11 +84,8 @@ class Runtime:
                 f"inputs are {', '.join(known)}"
             )
         for name, value in inputs.items():
-            if _holds_marker(value, set()):
-                raise ProgramError(
-                    f"input {name!r} holds DSPy's marker for content parts ({MARKER}): a text with "
-                    "it could pose as an image or file. Take it out, or pass a dspy.Image"
-                )
+            for text in _texts(value, set()):
+                _check_text(name, text)
 
 
 def load(
@@ -242,13 +240,30 @@ def _signature_names(program: dspy.Module, side: str) -> tuple[str, ...]:
     return tuple(getattr(signature, side)) if signature is not None else ()
 
 
-def _holds_marker(value: Any, seen: set[int]) -> bool:
+def _check_text(name: str, text: str) -> None:
+    if MARKER in text:
+        raise ProgramError(
+            f"input {name!r} holds DSPy's marker for content parts ({MARKER}): a text with "
+            "it could pose as an image or file. Take it out, or pass a dspy.Image"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ProgramError(
+            f"input {name!r} holds half of a character ({half!a}), which no model can be sent: "
+            "repair the text, as text.encode('utf-8', 'replace').decode() does"
+        ) from None
+
+
+def _texts(value: Any, seen: set[int]) -> Iterator[str]:
+    """Every text in a value, each container looked into once."""
     if isinstance(value, str):
-        return MARKER in value
-    if id(value) in seen:
-        return False
-    seen.add(id(value))
-    return any(_holds_marker(part, seen) for part in _contents(value))
+        yield value
+    elif id(value) not in seen:
+        seen.add(id(value))
+        for part in _contents(value):
+            yield from _texts(part, seen)
 
 
 def _contents(value: Any) -> Iterable[Any]:

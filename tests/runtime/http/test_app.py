@@ -169,8 +169,19 @@ class TestInputs:
         assert field in told["detail"]
 
     def test_that_are_no_json_are_refused(self, client: TestClient) -> None:
-        response = client.post("/v1/run", content=b"{")
+        headers = {"content-type": "application/json; charset=utf-8"}
+        response = client.post("/v1/run", content=b"{", headers=headers)
         assert (response.status_code, response.json()["code"]) == (422, "invalid-input")
+
+    @pytest.mark.parametrize("declared", ["application/x-www-form-urlencoded", "text/plain", ""])
+    def test_that_are_not_said_to_be_json_are_told_how_to(
+        self, client: TestClient, declared: str
+    ) -> None:
+        headers = {"content-type": declared} if declared else {}
+        response = client.post("/v1/run", content=b'{"message": "hi"}', headers=headers)
+        told = response.json()
+        assert (response.status_code, told["code"]) == (415, "not-json")
+        assert "content-type: application/json" in told["detail"]
 
 
 class TestProblems:

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _TITLES = {
     "invalid-input": "The input is not what this program takes",
+    "not-json": "The body is not said to be JSON",
     "not-found": "There is nothing at this address",
     "not-allowed": "This address is not asked this way",
     "refused": "Nothing was tried; ask again later",
@@ -68,7 +69,11 @@ def _is_models(error: Exception) -> bool:
     )
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - starlette's shape
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not declared.startswith("application/") or not declared.endswith("json"):
+        told = f"it is {declared or 'nothing'}: send the header content-type: application/json"
+        return _problem(415, "not-json", told)
     found = [
         {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]}
         for one in getattr(error, "errors", list)()
