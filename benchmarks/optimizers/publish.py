@@ -29,8 +29,8 @@ $ make bench-optimizers
 ```
 
 Optimizers run as shipped, in one process, with the same model, data and seeds, and a schedule \
-that fits the calls; what goes past them is in the column of calls. Our own seeds for tuning were 0 to \
-19; the tables are over seeds that were not looked at before. MIPROv2 has 12 candidates, which \
+that fits the calls; what goes past them is in the column of calls. Our own seeds for tuning were \
+0 to 39; the tables are over seeds that were not looked at before. MIPROv2 has 12 candidates, which \
 DSPy calls `medium`; MIPROv2, 18, is its `heavy`.
 """
 
@@ -41,8 +41,8 @@ right answer to a case: rules in the instruction help, so do right demonstration
 made-up rules and length hurt. The model that writes instructions knows what the request shows it, \
 and no more. So the true score of a program can be computed, without sampling noise, and what an \
 optimizer tells can be held against it. `rules`: feedback names causes. `demos`: demonstrations \
-pay. `credit`: two steps. `harm`: near the best already. `null`: nothing matters. `trap`: edits hurt a \
-little. Code and parameters: `benchmarks/optimizers/`.
+pay. `credit`: two steps. `harm`: near the best already. `null`: nothing matters. `trap`: edits \
+hurt a little. Code and parameters: `benchmarks/optimizers/`.
 
 Read it with care: worlds reward what they were built to have, and their proposer attends to every \
 row it is shown, which favors requests with many rows, ours among them. The second set of tables \
