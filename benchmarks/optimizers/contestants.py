@@ -14,16 +14,20 @@ import dspy
 
 import compilm
 
-from .worlds import World
+from .arena import Place
+from .neighbors import embedder
 
-__all__ = ["CONTESTANTS", "Contestant", "Outcome", "Setting"]
+__all__ = ["CONTESTANTS", "FREE", "Contestant", "Outcome", "Setting"]
+
+
+_BOOTSTRAPS = 24  # program calls to find four demos, where a program is not very poor
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a contestant is given: a world, its model, a number of calls, a seed, threads."""
+    """What a contestant is given: a world or task, its model, a number of calls, seed, threads."""
 
-    world: World
+    world: Place
     lm: dspy.LM
     budget: int
     seed: int
@@ -156,6 +160,52 @@ def gepa(given: Setting) -> Outcome:
     return Outcome(program, float(best), world.val)
 
 
+def infer_rules(given: Setting) -> Outcome:
+    """InferRules: 4 bootstrapped and 16 labeled demos, its defaults, and rules from all of train.
+
+    It evaluates as many candidates as fit; its best score stands in its log only.
+    """
+    from dspy.teleprompt import InferRules
+
+    class Telling(InferRules):  # type: ignore[misc]
+        def evaluate_program(self, program: Any, dataset: Any) -> Any:
+            scores.append(super().evaluate_program(program, dataset))
+            return scores[-1]
+
+    scores: list[float] = []
+    world = given.world
+    candidates = max(1, (given.budget - _BOOTSTRAPS) // len(world.val))
+    optimizer = Telling(metric=world.metric, num_candidates=candidates, num_threads=given.threads)
+    program = optimizer.compile(world.program(), trainset=world.train, valset=world.val)
+    return Outcome(program, max(scores) / 100, world.val)
+
+
+def zero_shot(given: Setting) -> Outcome:
+    """The program as it is."""
+    return Outcome(given.world.program(), None)
+
+
+def labeled(given: Setting) -> Outcome:
+    """LabeledFewShot: 16 training examples as demos, its default."""
+    from dspy.teleprompt import LabeledFewShot
+
+    optimizer = LabeledFewShot(k=16)
+    return Outcome(optimizer.compile(given.world.program(), trainset=given.world.train), None)
+
+
+def knn(given: Setting) -> Outcome:
+    """KNNFewShot: the 8 nearest training examples as demos of each call, none bootstrapped.
+
+    With its own default it would bootstrap in every call that it serves. What it makes cannot be
+    saved.
+    """
+    from dspy.teleprompt import KNNFewShot
+
+    examples = given.world.train
+    optimizer = KNNFewShot(k=8, trainset=examples, vectorizer=embedder(), max_bootstrapped_demos=0)
+    return Outcome(optimizer.compile(given.world.program()), None)
+
+
 def ours(given: Setting, *, level: int) -> Outcome:
     """compilm at a level; the validation examples are its to divide."""
     world = given.world
@@ -191,12 +241,17 @@ def ours(given: Setting, *, level: int) -> Outcome:
     )
 
 
+FREE: Final = frozenset({"zero-shot", "labeled", "knn"})  # they take no program calls
 CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "bootstrap-rs": bootstrap_rs,
     "mipro": mipro,
     "mipro-medium": partial(mipro, candidates=18),
     "simba": simba,
     "gepa": gepa,
+    "infer-rules": infer_rules,
+    "zero-shot": zero_shot,
+    "labeled": labeled,
+    "knn": knn,
     "ours-1": partial(ours, level=1),
     "ours-2": partial(ours, level=2),
     "ours-3": partial(ours, level=3),

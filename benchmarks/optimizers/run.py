@@ -1,7 +1,9 @@
-"""Run optimizers in the simulated worlds; one JSON row a run, appended to a file.
+"""Run optimizers in simulated worlds or on real data; one JSON row a run, appended to a file.
 
     python -m benchmarks.optimizers.run --worlds rules,demos --seeds 0-4 --budgets 300,1000 \\
         --contestants mipro,gepa,ours-2 --out rows.jsonl --processes 2
+    python -m benchmarks.optimizers.run --tasks b77-10,claims --data path/to/data --seeds 0-4 \\
+        --contestants knn,infer-rules,ours-2 --out rows.jsonl
 
 A contestant may bring its own budget (`mipro@2500`); runs go in the order of the contestants, then
 budgets, seeds and worlds. Rows that are in the file already are not run again, failed ones are: the
@@ -9,7 +11,9 @@ same command goes on after a stop. Each run has a process of its own, forked cle
 seed, contestant and budget give the same row but for `seconds`. Budgets are program calls. MIPROv2
 needs `optuna`, which DSPy does not bring. Tune on seeds 0-19, claim on 100-119.
 `rules/8` is the world `rules` with proposers that attend to 8 of the cases in a request.
-`python -m benchmarks.optimizers.table rows.jsonl` reads the rows.
+What takes no program calls (`zero-shot`, `labeled`, `knn`) runs once, with a budget of 0. Tasks
+whose data are not there are skipped, and said. `python -m benchmarks.optimizers.table rows.jsonl`
+reads the rows of worlds, `python -m benchmarks.optimizers.scores rows.jsonl` those of tasks.
 """
 
 from __future__ import annotations
@@ -37,19 +41,19 @@ import dspy
 
 from compilm.errors import UsageError
 
-from .contestants import CONTESTANTS, Outcome, Setting
-from .response import Responses
-from .world_engine import WorldEngine, world_lm
-from .worlds import World, named
+from .arena import Arena, arena, lacking
+from .contestants import CONTESTANTS, FREE, Outcome, Setting
+from .tasks import DATA
 
 __all__ = ["Job", "main", "rows_of", "run_job"]
 
+_WORLDS = "rules,demos,credit,harm,null,trap"
 _ASKED_TWICE = ("optuna", "gepa", "dspy.teleprompt", "compilm.optimizers.compile")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: a contestant in a world as a seed draws it, with a number of program calls."""
+    """One run: a contestant in a world or task as a seed draws it, and how many program calls."""
 
     world: str
     contestant: str
@@ -60,9 +64,10 @@ class Job:
 def run_job(job: Job) -> dict[str, Any]:
     """The row of one run; a failure is a row with `error`.
 
-    base, true, gain: expected scores over unseen cases, before, after, the difference. reported:
-    the score that the optimizer tells; reported_gain: that, less what the given program scores on
-    the same examples, or the gain it tells itself. calls: program calls, by the engine's count.
+    base, true, gain: scores before, after, and the difference: expected over unseen cases in a
+    world, on the test examples of a task. reported: the score that the optimizer tells;
+    reported_gain: that, less what the given program scores on the same examples, or the gain it
+    tells itself. calls: program calls, by the engine's count.
     """
     began = time.perf_counter()
     row: dict[str, Any] = asdict(job)
@@ -75,39 +80,44 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 def _measured(job: Job) -> dict[str, Any]:
-    world = World(named(job.world), job.seed)
-    engine = WorldEngine(world)
-    lm = world_lm(engine)
-    with dspy.context(lm=lm, num_threads=1, disable_history=True):
-        outcome = CONTESTANTS[job.contestant](Setting(world, lm, job.budget, job.seed))
-    counts = engine.counts
-    responses = Responses(world)
-    base, true = responses.true_scores(world.program(), outcome.program)
+    here = arena(job.world, job.seed)
+    with dspy.context(lm=here.lm, num_threads=1, disable_history=True):
+        outcome = CONTESTANTS[job.contestant](Setting(here.place, here.lm, job.budget, job.seed))
+    counted = {
+        "calls": here.calls(),
+        "proposer_calls": here.counts.proposer_calls,
+        "tokens": here.counts.task_tokens,
+        "proposer_tokens": here.counts.proposer_tokens,
+    }
+    base, true = here.true_scores(here.place.program(), outcome.program)
     predictors = [predictor for _, predictor in outcome.program.named_predictors()]
     return {
-        "calls": counts.task_calls / len(world.steps),
-        "proposer_calls": counts.proposer_calls,
-        "tokens": counts.task_tokens,
-        "proposer_tokens": counts.proposer_tokens,
+        **counted,
         "base": base,
         "true": true,
         "gain": true - base,
         "reported": outcome.reported,
-        "reported_gain": _reported_gain(world, outcome),
-        "demos": [len(predictor.demos) for predictor in predictors],
+        "reported_gain": _reported_gain(here, outcome),
+        "demos": list(map(_demos_shown, predictors)),
         "words": [len(predictor.signature.instructions.split()) for predictor in predictors],
         **outcome.told,
     }
 
 
-def _reported_gain(world: World, outcome: Outcome) -> float | None:
+def _demos_shown(predictor: Any) -> int:
+    """Demos in the prompt of a call: those that stay, and those chosen for it."""
+    nearest = getattr(predictor, "nearest", None)
+    return len(predictor.demos) + (nearest.k if nearest else 0)
+
+
+def _reported_gain(here: Arena, outcome: Outcome) -> float | None:
     """What the optimizer says was gained, the luck of its examples' draw taken out."""
     if outcome.told_gain is not None or outcome.reported is None:
         return outcome.told_gain
-    given, scores = world.program(), []
-    with dspy.context(lm=world_lm(WorldEngine(world))):
+    given, scores = here.place.program(), []
+    with dspy.context(lm=here.uncounted()):
         for example in outcome.selection:
-            scores.append(world.metric(example, given(**example.inputs())))
+            scores.append(here.place.metric(example, given(**example.inputs())))
     return outcome.reported - sum(scores) / len(scores)
 
 
@@ -152,15 +162,28 @@ def rows_of(jobs: Iterable[Job], processes: int) -> Iterator[dict[str, Any]]:
 
 
 def _jobs(options: argparse.Namespace) -> Iterator[Job]:
+    places = _places(options)
     for asked in options.contestants.split(","):
         name, _, own = asked.partition("@")
         if name not in CONTESTANTS:
             raise UsageError(f"{name!r} is no contestant: give some of {', '.join(CONTESTANTS)}")
-        for budget in [own] if own else options.budgets.split(","):
+        budgets = ["0"] if name in FREE else [own] if own else options.budgets.split(",")
+        for budget in budgets:
             for seed in _numbers(options.seeds):
-                for world in options.worlds.split(","):
-                    named(world)
-                    yield Job(world, name, seed, int(budget))
+                yield from (Job(place, name, seed, int(budget)) for place in places)
+
+
+def _places(options: argparse.Namespace) -> list[str]:
+    """The worlds and tasks that are asked for and can run."""
+    found = []
+    worlds = options.worlds or ("" if options.tasks else _WORLDS)
+    for name in filter(None, [*worlds.split(","), *options.tasks.split(",")]):
+        lacks = lacking(name)
+        if lacks:
+            print(f"{name} is skipped: {lacks}", file=sys.stderr)
+        else:
+            found.append(name)
+    return found
 
 
 def _numbers(spec: str) -> list[int]:
@@ -189,13 +212,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--worlds", default="rules,demos,credit,harm,null,trap")
+    parser.add_argument("--worlds", default="", help=f"without tasks: {_WORLDS}")
+    parser.add_argument("--tasks", default="", help="on real data, as b77-10,claims")
+    parser.add_argument("--data", help=f"the folder of the tasks' data; else what {DATA} names")
     parser.add_argument("--seeds", default="0-4", help="as 0-4 or 1,3,7-9")
     parser.add_argument("--budgets", default="1000")
     parser.add_argument("--contestants", default="mipro,gepa,ours-2")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1, help="0: in this one")
     options = parser.parse_args(arguments)
+    if options.data:
+        os.environ[DATA] = options.data
     known, failed = _known(options.out), 0
     for name in _ASKED_TWICE:  # here once rather than in every process
         with contextlib.suppress(ImportError):

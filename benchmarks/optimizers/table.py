@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from compilm.metrics import Estimate
 
+from .cells import NOTHING, amount, average, section, spread, table
 from .curve import curve
 from .summary import (
     FIVE,
     NAMES,
     Entry,
-    Row,
     Runs,
     best_dspy,
     covered,
@@ -28,7 +28,6 @@ from .summary import (
     five_world_gain,
     gains,
     inflation,
-    mean_and_error,
     ratio,
     read,
     worse,
@@ -37,7 +36,6 @@ from .summary import (
 __all__ = ["main", "markdown"]
 
 _VERDICTS = ("proven", "likely", "unproven", "no-headroom")
-_NOTHING = "–"
 
 
 def markdown(runs: Runs) -> str:
@@ -56,25 +54,25 @@ def markdown(runs: Runs) -> str:
 
 def _gained(runs: Runs, budget: int) -> str:
     entries = [entry for entry in runs.entries if entry.budget == budget]
-    by_mean = sorted(entries, key=lambda e: -_average(five_world_gain(runs, e).values()))
+    by_mean = sorted(entries, key=lambda e: -average(five_world_gain(runs, e).values()))
     rows = [
         [
             NAMES[entry.contestant],
-            *(_spread(gains(runs, entry, world).values()) for world in FIVE),
-            _spread(five_world_gain(runs, entry).values()),
-            _spread(gains(runs, entry, "trap").values()),
-            _amount(runs.of(entry), "calls"),
+            *(spread(gains(runs, entry, world).values()) for world in FIVE),
+            spread(five_world_gain(runs, entry).values()),
+            spread(gains(runs, entry, "trap").values()),
+            amount(runs.of(entry), "calls"),
             f"{max(row['calls'] for row in runs.of(entry)):,.0f}",
-            _amount(runs.of(entry), "proposer_calls"),
-            _amount(runs.of(entry), "tokens", 1000),
+            amount(runs.of(entry), "proposer_calls"),
+            amount(runs.of(entry), "tokens", 1000),
         ]
         for entry in by_mean
     ]
     counted = ["calls", "most calls", "proposer calls", "k tokens"]
-    return _section(
+    return section(
         f"True gain at {budget:,} program calls",
         "Points of the expected score on 2,000 unseen cases: mean ± standard error over seeds.",
-        _table(["optimizer", *FIVE, "mean of five", "trap", *counted], rows),
+        table(["optimizer", *FIVE, "mean of five", "trap", *counted], rows),
     )
 
 
@@ -86,11 +84,11 @@ def _compared(runs: Runs) -> str:
             rival = best_dspy(runs, budget, measure)
             if rival is not None:
                 rows.append(_against(entry, rival, measure))
-    return _section(
+    return section(
         "Against the best of DSPy's optimizers",
         "By the mean true gain over the five worlds, paired by seed, with 95 % bootstrap intervals "
         "over seeds. The best is chosen after the runs, which favors it.",
-        _table(["optimizer", "calls", "best of DSPy's", "calls", "ratio", "points", "seeds"], rows),
+        table(["optimizer", "calls", "best of DSPy's", "calls", "ratio", "points", "seeds"], rows),
     )
 
 
@@ -106,7 +104,7 @@ def _against(
         f"{rival.budget:,}",
         _interval(ratio(mine, theirs), "{:.2f}"),
         _interval(points, "{:+.1f}", 100),
-        _NOTHING if points is None else str(points.n),
+        NOTHING if points is None else str(points.n),
     ]
 
 
@@ -118,15 +116,15 @@ def _blind_spots(runs: Runs) -> str:
             measure = partial(_gains_in, runs, world)
             rival = best_dspy(runs, entry.budget, measure)
             if rival is None:
-                cells.append(_NOTHING)
+                cells.append(NOTHING)
                 continue
             points = difference(measure(entry), measure(rival))
             cells.append(f"{_interval(points, '{:+.1f}', 100)} {NAMES[rival.contestant]}")
         rows.append([NAMES[entry.contestant], f"{entry.budget:,}", *cells])
-    return _section(
+    return section(
         "World by world, against the best there",
         "Points of true gain more than the best of DSPy's optimizers has in that world; its name.",
-        _table(["optimizer", "calls", *FIVE[:-1]], rows),
+        table(["optimizer", "calls", *FIVE[:-1]], rows),
     )
 
 
@@ -138,15 +136,15 @@ def _told(runs: Runs) -> str:
     rows = []
     for entry in runs.entries:
         every = inflation(runs.of(entry))
-        cells = [_spread(inflation(runs.of(entry, world)), sign="+") for world in FIVE]
-        most = f"{100 * max(every):+.1f}" if every else _NOTHING
+        cells = [spread(inflation(runs.of(entry, world)), sign="+") for world in FIVE]
+        most = f"{100 * max(every):+.1f}" if every else NOTHING
         rows.append([NAMES[entry.contestant], f"{entry.budget:,}", *cells, most])
-    return _section(
+    return section(
         "The gain that is told, less the true gain",
         "Points, mean ± standard error. For DSPy's optimizers the told gain is the best score they "
         "report less the given program's score on the same examples; for compilm the held-out "
         "gain of what it ships, 0 if it ships the given program.",
-        _table(["optimizer", "calls", *FIVE, "largest"], rows),
+        table(["optimizer", "calls", *FIVE, "largest"], rows),
     )
 
 
@@ -155,15 +153,15 @@ def _lost(runs: Runs) -> str:
     rows = []
     for entry in runs.entries:
         found = [runs.of(entry, world) for world in worlds]
-        cells = [f"{worse(each)}/{len(each)}" if each else _NOTHING for each in found]
+        cells = [f"{worse(each)}/{len(each)}" if each else NOTHING for each in found]
         all_of = runs.of(entry)
         rows.append(
             [NAMES[entry.contestant], f"{entry.budget:,}", *cells, f"{worse(all_of)}/{len(all_of)}"]
         )
-    return _section(
+    return section(
         "Programs worse than the one given",
         "Runs that end more than half a point of true score below where they began.",
-        _table(["optimizer", "calls", *worlds, "all"], rows),
+        table(["optimizer", "calls", *worlds, "all"], rows),
     )
 
 
@@ -181,15 +179,15 @@ def _verdicts(runs: Runs) -> str:
                         f"{entry.budget:,}",
                         world,
                         *(f"{count}/{len(found)}" for count in counts),
-                        f"{inside}/{shipped}" if shipped else _NOTHING,
+                        f"{inside}/{shipped}" if shipped else NOTHING,
                     ]
                 )
-    return _section(
+    return section(
         "What compilm says",
         "Verdicts, and in how many of the shipped runs the 95 % interval holds the true gain. In "
         "`null` nothing can be better, in `trap` hardly anything: there `proven` and `likely` are "
         "false.",
-        _table(["optimizer", "calls", "world", *_VERDICTS, "interval holds"], rows),
+        table(["optimizer", "calls", "world", *_VERDICTS, "interval holds"], rows),
     )
 
 
@@ -201,50 +199,20 @@ def _failed(runs: Runs) -> str:
         f"seed {row['seed']}: {row['error']}"
         for row in runs.failed
     ]
-    return _section("Runs that failed", "They are in no table.", "\n".join(told))
+    return section("Runs that failed", "They are in no table.", "\n".join(told))
 
 
 def _ours(runs: Runs) -> list[Entry]:
     return [entry for entry in runs.entries if entry.is_ours]
 
 
-def _average(values: Iterable[float]) -> float:
-    found = list(values)
-    return mean_and_error(found)[0] if found else float("-inf")
-
-
-def _spread(values: Iterable[float], sign: str = "") -> str:
-    found = list(values)
-    if not found:
-        return _NOTHING
-    center, error = mean_and_error(found)
-    shown = f"{100 * center:{sign}.1f}".replace("-0.0", "0.0")
-    return shown if error != error else f"{shown} ± {100 * error:.1f}"
-
-
-def _amount(rows: Sequence[Row], name: str, unit: int = 1) -> str:
-    return f"{_average(row[name] / unit for row in rows):,.0f}"
-
-
 def _interval(estimate: Estimate | None, form: str, unit: float = 1) -> str:
     if estimate is None:
-        return _NOTHING
+        return NOTHING
     value, low, high = (
         form.format(unit * each) for each in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value} [{low}, {high}]"
-
-
-def _section(title: str, told: str, body: str) -> str:
-    return f"## {title}\n\n{told}\n\n{body}" if body else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table without its title where it has no rows."""
-    if not rows:
-        return ""
-    lines: Iterator[Sequence[str]] = iter([head, ["---"] * len(head), *rows])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,14 +10,12 @@ P. So the chance is exactly P for every rho, and two prompts' errors on one case
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
-import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -25,14 +23,14 @@ from typing import Any
 import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage, response_to_events
 
+from .asked import Asked
 from .proposer import propose
-from .response import Responses, Turn
+from .response import Responses
 from .worlds import CASE, LABELS, World, uniform
 
 __all__ = ["Counts", "WorldEngine", "world_lm"]
 
-_FIELD = re.compile(r"^\d+\. `(\w+)`", re.MULTILINE)
-_OUTPUTS = "Your output fields are:"
+_PROGRAMS = {("facts",), ("label",)}  # the outputs of the steps
 _AS_JSON = "Outputs will be a JSON object"
 _NORMAL = NormalDist()
 _KEPT = 512  # prompts kept read
@@ -85,13 +83,14 @@ class WorldEngine:
 
     def complete(self, request: Request) -> Response:
         """The world's answer to a request of a program or of a proposer."""
-        asked = _Asked.of(request)
+        asked = Asked.of(request)
+        is_task = "ticket" in asked.inputs and asked.outputs in _PROGRAMS
         draw = self._draw_number(asked, request)
-        values = self._answer(asked, draw) if asked.is_task else self._propose(asked, draw)
+        values = self._answer(asked, draw) if is_task else self._propose(asked, draw)
         text = _written(values, as_json=_AS_JSON in asked.system)
         usage = Usage(input_tokens=asked.length // 4, output_tokens=len(text) // 4)
         with self._lock:
-            self.counts.add(is_task=asked.is_task, tokens=asked.length // 4 + len(text) // 4)
+            self.counts.add(is_task=is_task, tokens=asked.length // 4 + len(text) // 4)
         return Response(
             id=None,
             model=request.model,
@@ -110,7 +109,7 @@ class WorldEngine:
     def __deepcopy__(self, memo: dict[int, Any]) -> WorldEngine:
         return self
 
-    def _draw_number(self, asked: _Asked, request: Request) -> str:
+    def _draw_number(self, asked: Asked, request: Request) -> str:
         if not request.config.temperature:
             return ""
         if request.config.seed is not None:
@@ -119,7 +118,7 @@ class WorldEngine:
             seen = self._seen[asked.key] = self._seen.get(asked.key, 0) + 1
         return str(seen)
 
-    def _answer(self, asked: _Asked, draw: str) -> dict[str, str]:
+    def _answer(self, asked: Asked, draw: str) -> dict[str, str]:
         world, p = self.world, self.world.parameters
         output = asked.outputs[0]
         step = world.steps.index("extract" if output == "facts" else "answer")
@@ -139,7 +138,7 @@ class WorldEngine:
         away = 1 + int(uniform(world.seed, "wrong", asked.key, draw) * (LABELS - 1))
         return {"label": f"L{(int(case.label[1:]) + away) % LABELS}"}
 
-    def _propose(self, asked: _Asked, draw: str) -> dict[str, Any]:
+    def _propose(self, asked: Asked, draw: str) -> dict[str, Any]:
         chance = random.Random(f"{self.world.seed} {asked.key} {draw}")
         text = "\n".join(text for _, text in asked.turns)
         return propose(self.world, text, asked.outputs, chance)
@@ -148,43 +147,6 @@ class WorldEngine:
 def world_lm(engine: WorldEngine) -> dspy.LM:
     """The LM over `engine`: nothing is cached, nothing is tried twice."""
     return dspy.LM("world/simulated", engine=engine, cache=False, num_retries=0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request as text: what DSPy's adapters made of a signature, demos and inputs."""
-
-    system: str
-    turns: tuple[Turn, ...]
-    outputs: tuple[str, ...]
-    is_task: bool
-    key: str = field(repr=False)
-    length: int
-
-    @classmethod
-    def of(cls, request: Request) -> _Asked:
-        system = request.system
-        if not isinstance(system, str):
-            system = "".join(getattr(part, "text", "") for part in system or ())
-        turns = tuple((message.role, message.text or "") for message in request.messages)
-        inputs, outputs = _fields(system)
-        told = "\n\0".join([system, *(text for _, text in turns)])
-        return cls(
-            system,
-            turns,
-            outputs,
-            "ticket" in inputs and outputs in {("facts",), ("label",)},
-            hashlib.blake2b(told.encode(), digest_size=12).hexdigest(),
-            len(told),
-        )
-
-
-@lru_cache(maxsize=_KEPT)
-def _fields(system: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the input and output fields that a system text of DSPy's adapters lists."""
-    before, _, after = system.partition(_OUTPUTS)
-    listed = after.partition("All interactions")[0]
-    return tuple(_FIELD.findall(before)), tuple(_FIELD.findall(listed))
 
 
 def _written(values: dict[str, Any], *, as_json: bool) -> str:
