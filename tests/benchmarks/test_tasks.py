@@ -129,7 +129,7 @@ def test_a_sampled_request_is_drawn_anew_and_a_plain_one_is_not(data: Path) -> N
 
 def test_the_true_score_is_of_the_test_examples_and_counted_nowhere(data: Path) -> None:
     here = arena("b77-10", 0)
-    assert here.true_score(Always(here.place.train[0].label)) == pytest.approx(0.1)
+    assert here.true_scores(Always(here.place.train[0].label)) == [pytest.approx(0.1)]
     assert here.calls() == here.counts.task_calls == 0
 
 
