@@ -10,16 +10,13 @@ import pytest
 from compilm.artifact import Predictor
 from compilm.errors import UsageError
 from compilm.metrics import Score
-from compilm.optimizers.budget import Budget, Ledger
-from compilm.optimizers.calls import Answers
 from compilm.optimizers.candidate import Candidate
-from compilm.optimizers.evaluate import Evaluator
 from compilm.optimizers.evidence import Evidence
-from compilm.optimizers.meter import Meter
 from compilm.optimizers.rollout import Rollout
 from compilm.optimizers.verdict import Confirmation, confirm
 
 from . import worlds
+from .cells import known
 
 
 def rollouts(values: Sequence[float | None]) -> list[Rollout]:
@@ -36,26 +33,12 @@ BASELINE = Candidate(0, (Predictor("p", "default", (), (), "old"),))
 WINNER = Candidate(1, (Predictor("p", "default", (), (), "new"),), "say", "c0")
 
 
-class Nothing:
-    """An executor that is asked for nothing: every cell is known."""
-
-    def rollouts(self, work: Sequence[object], made: object) -> None:
-        assert not work
-
-
 def searched(differences: Sequence[float]) -> Evidence:
     """The evidence of a search in which the winner differed so much on each example."""
     data = worlds.data(max(1, len(differences)), name="val")
-    meter = Meter(Budget(), Answers(), Ledger(Budget(), worlds.ManualClock()))
-    evaluator = Evaluator({"val": data}, Nothing(), meter)  # type: ignore[arg-type]
-    evidence = Evidence(evaluator, BASELINE)
-    evidence.add(WINNER)
-    for index, difference in enumerate(differences):
-        before = 0.0 if difference > 0 else -difference
-        for who, value in ((BASELINE, before), (WINNER, before + difference)):
-            evaluator.learn(Rollout(who.id, who.digest, "val", data.ids[index], Score(value), None))
-            evidence.run([(who, index)])
-    return evidence
+    before = [0.0 if difference > 0 else -difference for difference in differences]
+    after = [a + b for a, b in zip(before, differences, strict=True)]
+    return known(data, (BASELINE, before), (WINNER, after))
 
 
 def judged(

@@ -39,8 +39,12 @@ class Evaluator:
         return [rollout for key, rollout in list(self._cells.items()) if key[0] == digest]
 
     def price(self, rollout: Rollout) -> tuple[int, float | None]:
-        """Tokens and dollars of a rollout's calls; `None` where a price is unknown."""
-        return self._meter.price(rollout.keys)
+        """Tokens and dollars of a rollout's calls; `None` where a price is unknown.
+
+        It is unknown where an LM was reached behind our back, whose answers are not kept.
+        """
+        tokens, usd = self._meter.price(rollout.keys)
+        return tokens, None if rollout.unmanaged else usd
 
     def run(self, work: Sequence[tuple[Candidate, int]], split: str) -> list[Rollout]:
         """Rollouts for pairs of candidate and index into `split`, in that order.
