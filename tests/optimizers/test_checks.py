@@ -89,6 +89,16 @@ def test_case_and_punctuation_do_not_hide_a_copy() -> None:
     assert "copies" in refusal(f"Sort the text ({hidden}).")
 
 
+def test_what_training_examples_say_too_is_no_copy() -> None:
+    """Such as words that stand in every example."""
+    form = "Please tell the desk below what colour the following parcel has:"
+    held, free = data(f"{form} {STORY}"), data(f"{form} {OTHER}")
+    checks = TextChecks((held,), (free,))
+    assert refusal(f"Sort. Texts begin with: {form}", checks=checks) == ""
+    assert "copies" in refusal(f"Sort. One is: {STORY}", checks=checks)
+    assert "copies" in refusal(f"Texts begin with: {form}", checks=TextChecks((held,)))
+
+
 def test_a_copy_that_the_given_program_holds_itself_may_stay_and_brings_no_other() -> None:
     before = f"Sort the text. An example: {STORY}"
     assert refusal(f"Sort it well. An example: {STORY}", before) == ""

@@ -76,8 +76,10 @@ def test_a_useless_search_ships_the_given_program() -> None:
     job = worlds.job(lm=flat)
     result = compile_job(job)
     assert (result.verdict, result.candidate) == ("no-headroom", "c0")
+    assert result.stop == "no headroom: a gain above 0.02 is unlikely by what was tried"
     assert result.program is job.program
     assert result.gain.value == 0.0
+    assert result.spent.rollouts < 500
 
 
 def test_harmful_demonstrations_are_never_shipped() -> None:

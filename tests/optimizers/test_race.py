@@ -39,11 +39,10 @@ class Track:
 def run(
     rule: object, children: int = 1, n: int = 100, rollouts: int = 10**6
 ) -> tuple[list[str], Track]:
-    track, left = Track(rule), [rollouts]
+    track = Track(rule)
 
     def afford(work: Work) -> bool:
-        left[0] -= len(work)
-        return left[0] >= 0
+        return len(track.ran) + len(work) <= rollouts
 
     kids = [candidate(i + 1) for i in range(children)]
     found = race(candidate(0), kids, lambda _: range(n), track, afford=afford)
@@ -57,16 +56,12 @@ def test_a_clearly_better_child_wins_early() -> None:
     assert len(track.ran) == 2 * 30
 
 
-def test_a_clearly_worse_child_is_dropped_after_one_step() -> None:
-    outcomes, track = run(lambda who, _: 1 - who)
-    assert outcomes == ["dropped"]
-    assert len(track.ran) == 2 * 30
-
-
-def test_of_several_children_clearly_worse_ones_are_dropped_after_ten_examples() -> None:
-    outcomes, track = run(lambda who, _: who == 0, children=3)
-    assert outcomes == ["dropped"] * 3
-    assert len(track.ran) == 4 * 10
+@pytest.mark.parametrize(("children", "step"), [(1, 30), (2, 15), (3, 10), (6, 10)])
+def test_clearly_worse_children_are_dropped_after_one_step(children: int, step: int) -> None:
+    """The fewer race, the more examples a step takes, for threads that would be idle."""
+    outcomes, track = run(lambda who, _: who == 0, children=children)
+    assert outcomes == ["dropped"] * children
+    assert len(track.ran) == (1 + children) * step
 
 
 def test_a_child_that_never_differs_is_dropped_before_the_end() -> None:
@@ -88,6 +83,49 @@ def test_a_crowd_is_halved_and_one_wins() -> None:
     assert sum(who == 1 for who, _ in track.ran) < sum(who == 6 for who, _ in track.ran)
 
 
+@pytest.mark.parametrize("children", [3, 5, 12])
+def test_a_crowd_is_halved_whenever_the_blocks_done_have_doubled(children: int) -> None:
+    """Each child wins 3 and loses 2 examples of ten, so that only halving drops any."""
+
+    def rule(who: int, place: int) -> int:
+        return place % 2 ^ (who > 0 and place % 10 < 5)
+
+    _, track = run(rule, children=children)
+    left = [len({who for who, at in track.ran if who and at == place}) for place in (0, 20, 40)]
+    assert left[0] == children
+    assert left[1] == max(2, -(-children // 2))
+    assert left[2] == max(2, -(-left[1] // 2))
+
+
+def test_a_child_that_may_not_win_does_not_however_good_it_is() -> None:
+    track = Track(lambda who, _: who > 0)
+    kids = [candidate(1), candidate(2)]
+    found = race(
+        candidate(0), kids, lambda _: range(40), track,
+        afford=lambda _: True, may_win=lambda kid: kid.number == 2,
+    )  # fmt: skip
+    assert [c.outcome for c in found] == ["lost", "won"]
+
+
+def test_whoever_was_shown_an_example_is_held_against_the_incumbent_on_others() -> None:
+    """Each child has its own order, and runs what it may be judged on and no more."""
+    orders = {1: [0, 1, 2, 3], 2: [2, 3, 4, 5]}
+    track = Track(lambda who, _: who == 1)
+    found = race(
+        candidate(0), [candidate(1), candidate(2)], lambda kid: orders[kid.number], track,
+        afford=lambda _: True,
+    )  # fmt: skip
+    assert [c.n for c in found] == [4, 4]
+    assert [c.wins for c in found] == [4, 0]
+    assert sorted(place for who, place in track.ran if who == 0) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_child_that_was_shown_everything_loses_unseen() -> None:
+    track = Track(lambda who, _: who)
+    (found,) = race(candidate(0), [candidate(1)], lambda _: [], track, afford=lambda _: True)
+    assert (found.outcome, found.n, track.ran) == ("lost", 0, [])
+
+
 def test_a_missing_score_drops_its_pair_and_is_never_a_zero() -> None:
     mine = {0: Track(lambda *_: None)._rollout(candidate(1), 0)}
     mine[1] = Track(lambda *_: 1)._rollout(candidate(1), 1)
@@ -106,10 +144,12 @@ def test_a_race_that_cannot_start_has_no_winner() -> None:
     assert (outcomes, track.ran) == (["lost"], [])
 
 
-def test_a_race_that_runs_out_is_judged_on_what_was_run() -> None:
-    outcomes, track = run(lambda who, place: who and place < 50, rollouts=65)
+@pytest.mark.parametrize(("rollouts", "ran"), [(20, 20), (59, 40), (60, 60)])
+def test_a_race_that_runs_out_is_judged_on_what_was_run(rollouts: int, ran: int) -> None:
+    """Where a large step does not fit, small ones do."""
+    outcomes, track = run(lambda who, place: who * (place % 2), rollouts=rollouts)
     assert outcomes == ["won"]
-    assert len(track.ran) == 60
+    assert len(track.ran) == ran
 
 
 @pytest.mark.parametrize("who", [0, 1])

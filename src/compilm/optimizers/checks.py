@@ -27,10 +27,12 @@ class TextChecks:
     """Refuses proposals by reading them; remembers the texts that were tried.
 
     `held` are the validation and test examples: words of theirs in an instruction are a leak, for
-    no proposer was shown them, or was, and should have written rules and not copies.
+    no proposer was shown them, or was, and should have written rules and not copies. What they
+    share with `free` ones, which anybody may quote, is no leak.
     """
 
     held: Iterable[DataSet]
+    free: Iterable[DataSet] = ()
     _grams: set[int] = field(default_factory=set)
     _tried: set[str] = field(default_factory=set)
 
@@ -40,6 +42,9 @@ class TextChecks:
             for text in data.input_texts()[:left]:
                 self._grams.update(_grams(text))
             left = max(0, left - len(data))
+        for data in self.free:
+            for text in data.input_texts():
+                self._grams.difference_update(_grams(text))
 
     def learn(self, candidate: Candidate) -> None:
         """A candidate that is raced: the same words beside the same demos are no new idea."""

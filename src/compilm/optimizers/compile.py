@@ -107,7 +107,7 @@ def _search(session: Session) -> Search | DrivenSearch:
         session.writer,
         session.meter,
         session.ask,
-        checks=TextChecks((job.val, job.test)),
+        checks=TextChecks((job.val, job.test), (job.train,)),
         seed=job.seed,
         limits=Limits(
             frozen=(*job.frozen, *frozen_paths(job.program)),

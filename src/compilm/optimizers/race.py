@@ -105,17 +105,16 @@ def race(
     done = 0
     while any(lane.left(done) for lane in alive):
         size = max(BLOCK, _SIDE_BY_SIDE // len(alive))
-        places = {lane.child.id: lane.block(done, size) for lane in alive}
-        met = list(dict.fromkeys(index for block in places.values() for index in block))
-        work = [(incumbent, index) for index in met]
-        work += [(lane.child, index) for lane in alive for index in places[lane.child.id]]
+        work = _step(incumbent, alive, done, size)
+        if size > BLOCK and not afford(work):
+            size, work = BLOCK, _step(incumbent, alive, done, BLOCK)
         if not afford(work):
             break
         found = dict(zip(((who.id, index) for who, index in work), run(work), strict=True))
-        theirs.update((index, found[incumbent.id, index]) for index in met)
         for lane in alive:
-            name = lane.child.id
-            lane.mine.update((index, found[name, index]) for index in places[name])
+            name, block = lane.child.id, lane.block(done, size)
+            theirs.update((index, found[incumbent.id, index]) for index in block)
+            lane.mine.update((index, found[name, index]) for index in block)
             lane.now = compare(lane.child, lane.mine, incumbent, theirs)
         halve = _passes_a_power(done, done + size)
         done += size
@@ -143,6 +142,14 @@ class _Lane:
 
     def block(self, done: int, size: int) -> Sequence[int]:
         return self.order[done : done + size]
+
+
+def _step(
+    incumbent: Candidate, alive: Sequence[_Lane], done: int, size: int
+) -> list[tuple[Candidate, int]]:
+    """The next `size` examples of each child, and the incumbent on all of them."""
+    own = [(lane.child, index) for lane in alive for index in lane.block(done, size)]
+    return [(incumbent, index) for index in dict.fromkeys(index for _, index in own)] + own
 
 
 def _passes_a_power(before: int, after: int) -> bool:
