@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ProgramError, RunStopped
+from ..errors import CallFailed, ProgramError, RunStopped
 from ..programs.predictors import frozen_paths
 from .budget import Spent
 from .candidate import BASELINE, Candidate
@@ -118,11 +118,17 @@ def _search(session: Session) -> Search | DrivenSearch:
 
 
 def _check_program(session: Session, outcome: Outcome) -> None:
-    """A program that raises on every example is a broken program, not a bad score."""
+    """A program that raises on every example is a broken program, or its model is; no bad score."""
     seen = session.evaluator.all_of(outcome.evidence.baseline.digest)
     errors = [rollout.error for rollout in seen if rollout.error]
-    if len(seen) >= 3 and len(errors) == len(seen) and outcome.best.id == BASELINE:
-        raise ProgramError(
-            f"the program raised on every one of {len(seen)} examples, the first time "
-            f"{errors[0]!r}: run it on one example and mend it before compiling"
+    if len(seen) < 3 or len(errors) < len(seen) or outcome.best.id != BASELINE:
+        return
+    first = f"on every one of {len(seen)} examples, the first time {errors[0]!r}"
+    if all(rollout.score.is_missing for rollout in seen):
+        raise CallFailed(
+            f"a model call failed {first}: see whether the provider answers, then ask for the "
+            "same compile again"
         )
+    raise ProgramError(
+        f"the program raised {first}: run it on one example and mend it before compiling"
+    )

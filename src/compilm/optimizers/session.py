@@ -74,10 +74,13 @@ class Session:
             elif record.kind == "call.failed":
                 self.ledger.replay(tokens=0, usd=0.0)
                 sent -= 1
-            elif record.kind == "rollout":
-                self.evaluator.learn(Rollout.from_json(record.body))
-                self.ledger.count_rollout()
         self.ledger.replay_lost(max(0, sent))
+        made = [Rollout.from_json(record.body) for record in past if record.kind == "rollout"]
+        outage = all(rollout.score.is_missing for rollout in made)  # then ask again
+        for rollout in made:
+            self.ledger.count_rollout()
+            if not outage:
+                self.evaluator.learn(rollout)
 
     def role(self, role: str, lm: dspy.LM, *above: Layer) -> dspy.LM:
         """The metered and recorded twin of a model, below the layers."""

@@ -54,3 +54,21 @@ def test_what_may_not_change_stays() -> None:
     proposal = Both(Say("one"), Say("two"))(scene(train(("a", "red")), tunable=()))
     assert proposal is not None
     assert PREDICTOR.path not in proposal.changes
+
+
+def test_what_either_was_shown_was_shown_to_both() -> None:
+    @dataclass(frozen=True)
+    class Peek:
+        id: str
+        name: str = "peek"
+
+        def __call__(self, made: Scene) -> Proposal | None:
+            proposal = Say(self.id)(made)
+            return replace(proposal, shown=frozenset({self.id})) if proposal else None
+
+    proposal = Both(Peek("v1"), Peek("v2"))(scene(train(("a", "red"))))
+    assert proposal is not None
+    assert proposal.shown == {"v1", "v2"}
+    alone = Both(Peek("v1"), Say(""))(scene(train(("a", "red"))))
+    assert alone is not None
+    assert alone.shown == {"v1"}

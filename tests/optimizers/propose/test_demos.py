@@ -12,12 +12,19 @@ import dspy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compilm.artifact import Field, Predictor
+from compilm.artifact import Field, Nearest, Predictor
 from compilm.datasets import DataSet, as_dataset
 from compilm.metrics import Score
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.propose.base import Lesson, Scene
-from compilm.optimizers.propose.demos import Demos, Swap, bootstrapped, labeled, spread
+from compilm.optimizers.propose.demos import (
+    Attributed,
+    Demos,
+    Swap,
+    bootstrapped,
+    labeled,
+    spread,
+)
 from compilm.optimizers.rollout import Rollout, Step
 
 PREDICTOR = Predictor(
@@ -192,3 +199,75 @@ def test_what_looks_like_a_key_is_never_shown() -> None:
     data = train(("my key is sk-proj-" + "a1B2" * 12, "red"), ("b", "red"))
     assert [demo["text"] for demo in labeled(PREDICTOR, data)] == ["b"]
     assert bootstrapped(PREDICTOR, [rollout("sk-proj-" + "a1B2" * 12)]) == []
+
+
+POOL = train(*((f"t{n}", "red" if n % 2 else "blue") for n in range(24)))
+
+
+def shows(number: int, texts: Sequence[str]) -> Candidate:
+    demos = tuple({"text": text, "label": "red"} for text in texts)
+    return Candidate(number, (replace(PREDICTOR, demos=demos),), "demos", "c0")
+
+
+def history(good: str, bad: str) -> tuple[list[Candidate], dict[str, float]]:
+    """Candidates of six demos each; those with `good` gain, those with `bad` lose."""
+    draw, others, gains = Random(0), [], {"c0": 0.0}
+    for number in range(1, 31):
+        texts = draw.sample([f"t{n}" for n in range(24)], 6)
+        others.append(shows(number, texts))
+        gains[f"c{number}"] = 0.3 * (good in texts) - 0.3 * (bad in texts)
+    return others, gains
+
+
+def attributed(seed: int, k: int = 6) -> list[str]:
+    others, gains = history("t3", "t4")
+    made = scene(POOL, others=others, gains=gains, predictor=shows(0, ["t3", "t4"]).predictors[0])
+    proposal = Attributed(k)(replace(made, rng=Random(seed)))
+    assert proposal is not None
+    assert proposal.move == "attributed demos"
+    return [demo["text"] for demo in proposal.changes["sort"].demos]
+
+
+def test_demos_that_candidates_gained_by_are_shown_and_harmful_ones_are_not() -> None:
+    often = Counter(text for seed in range(60) for text in attributed(seed, k=4))
+    usual = 60 * 4 / 24
+    assert often["t3"] > 2 * usual
+    assert often["t4"] < usual / 2
+
+
+def test_attributed_demos_are_as_many_as_asked_and_none_stands_twice() -> None:
+    for seed in range(5):
+        texts = attributed(seed)
+        assert len(texts) == len(set(texts)) == 6
+    assert len(set(map(tuple, (attributed(seed) for seed in range(5))))) == 5
+    assert attributed(7) == attributed(7)
+
+
+def test_a_demo_that_was_never_tried_gets_its_chance() -> None:
+    others = [shows(n, [f"t{m}" for m in range(6)]) for n in range(1, 6)]
+    gains = {"c0": 0.0} | {f"c{n}": 0.01 * n for n in range(1, 6)}
+    seen = set()
+    for seed in range(20):
+        made = scene(POOL, others=others, gains=gains, predictor=others[0].predictors[0])
+        proposal = Attributed(6)(replace(made, rng=Random(seed)))
+        assert proposal is not None
+        seen |= {demo["text"] for demo in proposal.changes["sort"].demos}
+    assert {f"t{n}" for n in range(6, 24)} <= seen
+
+
+def test_attribution_needs_demos_and_candidates_to_compare() -> None:
+    others, gains = history("t3", "t4")
+    assert Attributed(6)(scene(POOL, others=others, gains=gains)) is None
+    shown = shows(0, ["t3"]).predictors[0]
+    assert Attributed(6)(scene(POOL, predictor=shown, others=others[:1], gains=gains)) is None
+    made = scene(POOL, predictor=shown, others=others, gains=gains, tunable=())
+    assert Attributed(6)(made) is None
+
+
+def test_a_pool_that_is_shown_anyway_stays_with_attributed_demos() -> None:
+    near = Nearest(2, "words-v1", ({"text": "t1", "label": "red"},) * 3)
+    others, gains = history("t3", "t4")
+    shown = replace(shows(0, ["t3"]).predictors[0], nearest=near)
+    proposal = Attributed(4)(scene(POOL, predictor=shown, others=others, gains=gains))
+    assert proposal is not None
+    assert proposal.changes["sort"].nearest == near
