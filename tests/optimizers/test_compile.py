@@ -155,7 +155,7 @@ def test_sessions_and_lost_calls_are_told() -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(limit=st.integers(0, 200), level=st.sampled_from([0, 1, 2]))
+@given(limit=st.integers(0, 200), level=st.sampled_from([0, 1, 2, 3]))
 def test_a_budget_of_calls_is_never_exceeded(limit: int, level: int) -> None:
     lm = worlds.world_lm()
     result = compile_job(

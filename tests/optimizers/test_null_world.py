@@ -47,4 +47,4 @@ def test_where_no_prompt_matters_nothing_is_proven_and_little_is_shipped() -> No
     assert verdicts.count("proven") + verdicts.count("likely") <= 0.2 * SEEDS
     assert fmean(result.gain.value for result in results) <= 0.03
     assert sum(result.gain.low <= 0 for result in results) >= 0.95 * SEEDS
-    assert sum("c0" != result.candidate or result.held_out is not None for result in results) > 10
+    assert sum(result.candidate != "c0" or result.held_out is not None for result in results) > 10

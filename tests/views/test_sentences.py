@@ -20,7 +20,7 @@ def test_a_proof_names_both_scores_the_sample_and_the_interval() -> None:
     assert sentences.headline(PROVEN) == "Proven better"
     assert sentences.finding(PROVEN) == (
         "The compiled program scores 0.724, the given one 0.506, on 156 held-out examples that "
-        "the search never saw: +0.218 (95 % interval +0.15 to +0.29)."
+        "the search never saw. By all that was seen it gains +0.218 (95 % interval +0.15 to +0.29)."
     )
     assert sentences.shipped(PROVEN) == "The artifact holds the compiled program, c4."
 
@@ -28,7 +28,11 @@ def test_a_proof_names_both_scores_the_sample_and_the_interval() -> None:
 def test_a_likely_gain_is_said_to_be_no_proof() -> None:
     seen = replace(_confirmed(), verdict="likely", p_better=0.91)
     found = sentences.finding(replace(PROVEN, verdict="likely", confirmed=seen))
-    assert "this is no proof; the chance of a gain is 91%" in found
+    assert "The held-out examples alone allow 0, so this is no proof" in found
+    assert found.endswith("the chance of a gain is 91%.")
+    wide = replace(seen, gain=Interval(0.1, -0.02, 0.22, 156))
+    found = sentences.finding(replace(PROVEN, verdict="likely", confirmed=wide))
+    assert "The interval reaches 0, so this is no proof" in found
 
 
 def test_an_unproven_gain_may_be_chance_and_says_what_would_have_been_seen() -> None:
@@ -51,6 +55,15 @@ def test_no_headroom_gives_the_score_where_it_is_known() -> None:
     )
     story = replace(story, baseline={"test": Interval(0.99, 0.97, 1.0, 80)})
     assert "(0.990 [0.97, 1.00] on 80 examples)" in sentences.finding(story)
+
+
+def test_headroom_that_was_looked_for_is_not_told_as_a_score_that_is_high() -> None:
+    held = {"test": Interval(0.3, 0.2, 0.4, 80)}
+    story = replace(PROVEN, verdict="no-headroom", shipped="c0", confirmed=None, baseline=held)
+    assert sentences.finding(story) == (
+        "What was tried makes a gain over the given program (0.300 [0.20, 0.40] on 80 examples) "
+        "unlikely."
+    )
 
 
 def test_without_a_comparison_nothing_is_claimed() -> None:

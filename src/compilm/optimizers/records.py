@@ -6,6 +6,7 @@ call.sent       one attempt went out; without a later answer it is lost, and sti
 call            an answer, complete: a run that goes on never asks for it again
 call.failed     an attempt that failed, by the class of its error; never its text
 candidate       texts and demonstrations for every predictor, with its parent and move
+refused         what a move proposed and the text checks would not let be tried, with the reason
 rollout         one candidate on one example, with its score and its trace
 decision        a candidate was measured, kept, dropped, won or lost
 confirmed       the held-out comparison and its verdict

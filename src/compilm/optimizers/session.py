@@ -111,7 +111,7 @@ class Session:
             with dspy.context(lm=lm, disable_history=True, trace=None):
                 return predict(**fields)
         except Exception as error:  # border: the proposer's model; a failed proposal is no proposal
-            self.writer.note(f"the proposer failed for c{number}: {type(error).__name__}")
+            self.writer.note(f"the proposer failed in request {number}: {type(error).__name__}")
             return None
         finally:
             SCOPE.reset(token)

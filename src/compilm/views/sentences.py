@@ -188,23 +188,27 @@ def finding(story: Story) -> str:
     if story.verdict == "no-headroom":
         score = story.baseline.get("test") or story.baseline.get("val")
         where = f" ({interval(score)} on {score.n:,} examples)" if score else ""
+        if len(story.candidates) > 1:
+            return f"What was tried makes a gain over the given program{where} unlikely."
         return f"The given program already scores so high{where} that no gain could be shown."
     if seen is None or seen.gain is None or seen.baseline is None or seen.compiled is None:
         return _none_better(story)
     where = f"on {seen.gain.n:,} {_SPLITS.get(seen.split, seen.split)}"
     edges = f"{_signed_edge(seen.gain.low)} to {_signed_edge(seen.gain.high)}"
-    gain = f"{signed(seen.gain.value)} (95 % interval {edges})"
+    gain = f"By all that was seen it gains {signed(seen.gain.value)} (95 % interval {edges})"
     before, after = figure(seen.baseline.value), figure(seen.compiled.value)
     if story.verdict == "proven":
-        return f"The compiled program scores {after}, the given one {before}, {where}: {gain}."
+        return f"The compiled program scores {after}, the given one {before}, {where}. {gain}."
     if story.verdict == "likely":
+        whose = (
+            "The interval reaches" if seen.gain.low <= 0 else "The held-out examples alone allow"
+        )
         return (
-            f"The compiled program scores {after}, the given one {before}, {where}: {gain}. "
-            f"The interval reaches 0, so this is no proof; the chance of a gain is "
-            f"{seen.p_better:.0%}."
+            f"The compiled program scores {after}, the given one {before}, {where}. {gain}. "
+            f"{whose} 0, so this is no proof; the chance of a gain is {seen.p_better:.0%}."
         )
     return (
-        f"The best candidate scores {after}, the given program {before}, {where}: {gain}. "
+        f"The best candidate scores {after}, the given program {before}, {where}. {gain}. "
         "That may be chance."
     )
 

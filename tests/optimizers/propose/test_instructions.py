@@ -165,7 +165,7 @@ def test_a_failing_proposer_is_noted_and_the_search_goes_on(failure: Any) -> Non
     job = worlds.job(level=2, budget=Budget(rollouts=250), sizes=(20, 20, 20))
     roles = {**job.roles, "proposer": proposer}
     result = compile_job(replace(job, roles=roles))
-    assert any(note.startswith("the proposer failed for c") for note in result.notes)
+    assert any(note.startswith("the proposer failed in request ") for note in result.notes)
     assert result.spent.rollouts > 60
 
 
