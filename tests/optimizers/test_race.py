@@ -97,14 +97,21 @@ def test_a_crowd_is_halved_whenever_the_blocks_done_have_doubled(children: int) 
     assert left[2] == max(2, -(-left[1] // 2))
 
 
-def test_a_child_that_may_not_win_does_not_however_good_it_is() -> None:
-    track = Track(lambda who, _: who > 0)
-    kids = [candidate(1), candidate(2)]
+def test_children_that_may_not_win_are_dropped_before_they_crowd_out_others() -> None:
+    """Four that are perfect and too dear, and two that are a little better."""
+
+    def rule(who: int, place: int) -> int:
+        return 1 if who > 2 else place % 2 ^ (who > 0 and place % 10 < 5)
+
+    track = Track(rule)
+    kids = [candidate(number) for number in range(1, 7)]
     found = race(
-        candidate(0), kids, lambda _: range(40), track,
-        afford=lambda _: True, may_win=lambda kid: kid.number == 2,
+        candidate(0), kids, lambda _: range(100), track,
+        afford=lambda _: True, may_win=lambda kid: kid.number <= 2,
     )  # fmt: skip
-    assert [c.outcome for c in found] == ["lost", "won"]
+    assert [c.outcome for c in found[2:]] == ["dropped"] * 4
+    assert "won" in [c.outcome for c in found[:2]]
+    assert max(place for who, place in track.ran if who > 2) == 9
 
 
 def test_whoever_was_shown_an_example_is_held_against_the_incumbent_on_others() -> None:

@@ -62,6 +62,8 @@ def reply(request: lm15.Request, *, base: float = 0.4, a_demo: float = 0.02) -> 
     text = request.messages[-1].text or ""
     if "proposed_instruction" in system:
         return chat_answer({"proposed_instruction": f"Sort the text {WORD}, by its number."})
+    if "proposed_rules" in system:
+        return chat_answer({"proposed_rules": f"Do it {WORD}."})
     demos = sum(message.role == "assistant" for message in request.messages)
     skill = base + a_demo * demos + 0.25 * (WORD in system)
     asked = text.split("[[ ## text ## ]]")[1].split("\n\n")[0].strip()

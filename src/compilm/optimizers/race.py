@@ -95,9 +95,10 @@ def race(
 
     `order(child)` holds the places of the examples it may be judged on; `run` gives rollouts for
     pairs of candidate and place, those it has made before for nothing; `afford` says whether the
-    budget allows them, and `may_win` whether a child that was run keeps what was asked of it.
-    Outcomes: `won` (one child at most), `lost` (went the distance, or was beaten), `dropped`
-    (early). The incumbent runs only where a child is held against it.
+    budget allows them, and `may_win` whether a child that was run keeps what was asked of it: one
+    that does not is dropped, before it crowds out others. Outcomes: `won` (one child at most),
+    `lost` (went the distance, or was beaten), `dropped` (early). The incumbent runs only where a
+    child is held against it.
     """
     lanes = [_Lane(child, incumbent, order(child)) for child in children]
     alive = list(lanes)
@@ -118,12 +119,14 @@ def race(
             lane.now = compare(lane.child, lane.mine, incumbent, theirs)
         halve = _passes_a_power(done, done + size)
         done += size
-        for lane in _hopeless(alive, halve=halve):
+        barred = [lane for lane in alive if not may_win(lane.child)]
+        rest = [lane for lane in alive if lane not in barred]
+        for lane in (*barred, *_hopeless(rest, halve=halve)):
             alive.remove(lane)
             lane.now = replace(lane.now, outcome="dropped")
         if not alive or _certain(alive):
             break
-    winner = _winner([lane for lane in alive if may_win(lane.child)])
+    winner = _winner(alive)
     for lane in alive:
         lane.now = replace(lane.now, outcome="won" if lane is winner else "lost")
     return [lane.now for lane in lanes]
