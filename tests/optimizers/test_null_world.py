@@ -33,8 +33,8 @@ def coin(request: lm15.Request) -> str:
 def compiled(seed: int) -> CompileResult:
     return compile_job(
         worlds.job(
-            lm=scripted_lm(coin), level=1 + seed % 3, budget=Budget(rollouts=160), seed=seed,
-            sizes=(12, 24, 30),
+            lm=scripted_lm(coin), level=1 + seed % 3, budget=Budget(rollouts=130), seed=seed,
+            sizes=(12, 24, 24),
         )
     )  # fmt: skip
 
