@@ -103,6 +103,11 @@ class TestData:
             compiled(lm=lm, **given)
         assert worlds.engine_of(lm).calls == 0
 
+    def test_rows_that_were_not_compared_are_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("compilm.api.NEAR_ROWS", 10)
+        notes = compiled(level=0).notes
+        assert "near duplicates were looked for in the first 10 rows of a split" in notes
+
     def test_a_leak_that_is_allowed_is_noted(self) -> None:
         given = {**SMALL, "trainset": [*TRAIN[:19], TEST[3]], "level": 0}
         result = compiled(allow_leaks=True, **given)

@@ -12,7 +12,7 @@ import dspy
 
 from .assemble import default_lm, retry_layer
 from .clock import SYSTEM_CLOCK, Clock
-from .datasets import DataSet, as_dataset, check_leaks, split
+from .datasets import NEAR_ROWS, DataSet, as_dataset, check_leaks, split
 from .errors import BudgetExceeded, DataError, UsageError
 from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
@@ -213,10 +213,7 @@ def _job(
 ) -> Job:
     recipe(level)
     train, val, test, said = _splits(trainset, valset, testset, seed)
-    notes = []
-    leaks = check_leaks({"train": train, "val": val, "test": test}, allow=allow_leaks)
-    if leaks:
-        notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
+    notes = _leak_notes({"train": train, "val": val, "test": test}, allow_leaks)
     bound = _roles(roles)
     return Job(
         program, as_metric(metric), train, val, test, level,
@@ -224,6 +221,16 @@ def _job(
         name or type(program).__name__.lower(), reference, tuple(freeze), concurrency,
         retry_layer(clock), clock, tuple(notes), split_note or said,
     )  # fmt: skip
+
+
+def _leak_notes(splits: Mapping[str, DataSet], allow: bool) -> list[str]:
+    leaks = check_leaks(splits, allow=allow)
+    notes = []
+    if leaks:
+        notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
+    if max(map(len, splits.values())) > NEAR_ROWS:
+        notes.append(f"near duplicates were looked for in the first {NEAR_ROWS:,} rows of a split")
+    return notes
 
 
 def _splits(

@@ -50,6 +50,24 @@ def test_the_same_command_again_pays_for_nothing(project: Path, command: Command
     assert len(command("runs", "--json").json["runs"]) == 1
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_spent(
+    project: Path, command: Command
+) -> None:
+    done = command(*QUICK, "--out", "data.jsonl/desk")
+    assert (done.code, done.err) == (
+        2,
+        "error: --out data.jsonl/desk: data.jsonl is no folder; name another place\n",
+    )
+    assert not (project / ".compilm").exists()
+
+
+def test_the_artifact_can_be_one_file(project: Path, command: Command) -> None:
+    done = command(*QUICK, "--out", "out/desk.json")
+    assert done.code == 0
+    assert sorted(one.name for one in (project / "out").iterdir()) == ["desk.json", "report.html"]
+    assert command("show", "out/desk.json").code == 0
+
+
 def test_a_plan_spends_nothing(project: Path, command: Command) -> None:
     done = command("compile", "--plan")
     assert done.code == 0

@@ -17,7 +17,7 @@ from ..journal import Journal, open_journal
 from .gate import Gate, gate_of
 from .options import configuration
 from .out import Out
-from .place import journal_path, out_path, shown, target_name
+from .place import check_out, journal_path, out_path, shown, target_name
 from .target import metric_of, parts_of, program_of, roles_of
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     asked = _asked(config)
     if args.plan:
         return _plan(asked, out)
+    check_out(out_path(config))
     _confirm(args, asked, out)
     journal = open_journal(journal_path(config))
     try:
