@@ -191,3 +191,13 @@ def test_rows_that_were_not_compared_are_told(
     monkeypatch.setattr("compilm.datasets.NEAR_ROWS", 5)
     told = command("check").out
     assert "!!  leaks    near repeats were looked for in the first 5 rows of a split only" in told
+
+
+def test_a_program_without_predictors_is_told(project: Path, command: Command) -> None:
+    (project / "program.py").write_text(
+        "import dspy\n\n\nclass Desk(dspy.Module):\n    def forward(self, message):\n"
+        "        return dspy.Prediction(team='orders')\n"
+    )
+    done = command("check")
+    assert done.code == 3
+    assert "xx  program  Desk has no predictor that could be compiled" in done.out

@@ -83,6 +83,9 @@ def _checks(config: Config) -> Iterator[Check]:
 
 
 def _program(program: dspy.Module, calls: _Calls) -> Iterator[Check]:
+    from ..programs.predictors import predictors
+
+    predictors(program)  # raises where there is nothing that could be compiled
     shown = "; ".join(
         f"{one['path']}: {', '.join(one['inputs'])} -> {', '.join(one['outputs'])}"
         for one in predictors_of(program)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
-from ..errors import ConfigError
+from ..errors import BudgetExceeded, CallFailed, ConfigError, ProviderRejected
 from ..journal import Journal, open_journal
 from .gate import Gate, gate_of
 from .options import configuration
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     journal = open_journal(journal_path(config))
     try:
         result = _compiled(asked, config, journal, _progress(args.progress, out))
+        _check_scored(result, journal)
         path = (result if args.report else replace(result, render=None)).save(out_path(config))
     finally:
         journal.close()
@@ -105,6 +106,22 @@ def _compiled(
         progress=progress,
         track=config.track.mlflow,
     )
+
+
+def _check_scored(result: CompileResult, journal: Journal) -> None:
+    """An error where no example was scored: there is nothing that an artifact could tell."""
+    if any(found is not None for found in result.baseline.values()):
+        return
+    if result.stop.startswith("interrupted"):
+        raise KeyboardInterrupt
+    failed = [record.body["error"] for record in journal.read(result.run, kinds=["call.failed"])]
+    told = f"no example was scored, and no artifact is written: {result.stop}"
+    if result.stop.startswith("rejected"):
+        raise ProviderRejected(told)
+    if failed:
+        raise CallFailed(f"{told}; {len(failed)} calls failed, the last with {failed[-1]}")
+    if result.stop.startswith("budget"):
+        raise BudgetExceeded(told)
 
 
 def _asked(config: Config) -> dict[str, Any]:
