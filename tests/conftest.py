@@ -8,6 +8,8 @@ import sys
 import tempfile
 from typing import Any
 
+from hypothesis import settings
+
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "MLFLOW_TRACKING_URI")
 _HERE = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", socket.gethostname())
 
@@ -15,7 +17,12 @@ _HERE = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", socket.gethostnam
 _CACHE = tempfile.TemporaryDirectory(prefix="compilm-tests-", ignore_cleanup_errors=True)
 
 
+# What a busy machine does to the time of one example says nothing about the code.
+settings.register_profile("compilm", deadline=None)
+
+
 def pytest_configure() -> None:
+    settings.load_profile("compilm")
     for key in _KEYS:
         os.environ.pop(key, None)
     os.environ["DSPY_CACHEDIR"] = _CACHE.name

@@ -15,9 +15,17 @@ import compilm
 from compilm import Budget
 from compilm.api import Progress
 from compilm.clock import ManualClock
-from compilm.errors import BudgetExceeded, DataError, MetricError, ProgramError, UsageError
+from compilm.errors import (
+    BudgetExceeded,
+    CallFailed,
+    DataError,
+    MetricError,
+    ProgramError,
+    ProviderRejected,
+    UsageError,
+)
 from compilm.journal import MemoryJournal
-from compilm.metrics import exact
+from compilm.metrics import Score, exact
 from compilm.runtime.embedded import NOTICE
 from compilm.testing.engines import scripted_lm
 
@@ -102,6 +110,11 @@ class TestData:
         with pytest.raises(DataError, match=rf"test '\w+' repeats {part} '\w+'"):
             compiled(lm=lm, **given)
         assert worlds.engine_of(lm).calls == 0
+
+    def test_rows_that_were_not_compared_are_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("compilm.api.NEAR_ROWS", 10)
+        notes = compiled(level=0).notes
+        assert "near duplicates were looked for in the first 10 rows of a split" in notes
 
     def test_a_leak_that_is_allowed_is_noted(self) -> None:
         given = {**SMALL, "trainset": [*TRAIN[:19], TEST[3]], "level": 0}
@@ -457,9 +470,23 @@ class TestEvaluate:
         journal.close()
 
     def test_where_no_example_gets_a_score_there_is_no_score(self) -> None:
+        def unscored(example: Any, prediction: Any) -> Any:
+            return Score.unscored("the judge is away")
+
+        with pytest.raises(DataError, match="none of the 60 examples got a score: the judge is aw"):
+            compilm.evaluate(worlds.Sorter(), unscored, TEST, roles={"default": worlds.world_lm()})
+
+    @pytest.mark.parametrize("budget", [None, Budget(calls=20)])
+    def test_where_no_model_answers_that_is_the_error(self, budget: Budget | None) -> None:
         down = scripted_lm(lambda request: lm15.ServerError("down"))
-        with pytest.raises(DataError, match="none of the 60 examples got a score"):
-            self.evaluated(lm=down, clock=ManualClock())
+        with pytest.raises(CallFailed, match="got a score: a model call failed: LMServerError"):
+            self.evaluated(lm=down, clock=ManualClock(), budget=budget)
+
+    def test_where_the_account_is_refused_that_is_the_error(self) -> None:
+        refused = scripted_lm(lambda request: lm15.AuthError("bad key sk-123"))
+        with pytest.raises(ProviderRejected, match="refuses this account") as caught:
+            self.evaluated(lm=refused, clock=ManualClock())
+        assert "sk-123" not in str(caught.value)
 
     def test_examples_without_a_score_are_counted_and_in_no_mean(self) -> None:
         def shaky(request: lm15.Request) -> Any:

@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest
+from hypothesis import settings
 
 
 def test_a_name_beyond_this_computer_is_not_looked_up() -> None:
@@ -29,3 +30,7 @@ def test_this_computer_can_be_connected() -> None:
 
 def test_no_key_of_the_developer_is_seen() -> None:
     assert not {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} & set(os.environ)
+
+
+def test_no_example_fails_for_having_taken_long() -> None:
+    assert settings().deadline is None

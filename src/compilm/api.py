@@ -12,8 +12,15 @@ import dspy
 
 from .assemble import default_lm, retry_layer
 from .clock import SYSTEM_CLOCK, Clock
-from .datasets import DataSet, as_dataset, check_leaks, split
-from .errors import BudgetExceeded, DataError, UsageError
+from .datasets import NEAR_ROWS, DataSet, as_dataset, check_leaks, split
+from .errors import (
+    BudgetExceeded,
+    CallFailed,
+    CompilmError,
+    DataError,
+    ProviderRejected,
+    UsageError,
+)
 from .journal import Journal, MemoryJournal, open_journal
 from .metrics import Estimate, as_metric, mean_interval, paired_gain
 from .optimizers.budget import Budget, Spent
@@ -164,8 +171,8 @@ def evaluate(
 ) -> Evaluation:
     """The score of `program` on `data`, and against another program on the same examples.
 
-    Raises `BudgetExceeded` where the budget ends before the first score, and `DataError` where no
-    example could be scored.
+    Raises, where no example was scored, `CallFailed` if models did not answer (`ProviderRejected`
+    if they refuse this account), `BudgetExceeded` if the budget ended before, else `DataError`.
 
     >>> rows = [dspy.Example(n="7", odd="1").with_inputs("n")]
     >>> evaluate(dspy.Predict("n -> odd"), "contains(odd)", rows).score.n
@@ -185,10 +192,8 @@ def evaluate(
     rollouts, spent, stop = measured(program, whole)
     scores = [rollout.score.value for rollout in rollouts]
     scored = [score for score in scores if score == score]
-    if not scored and stop:
-        raise BudgetExceeded(f"no example was scored before the end: {stop}")
     if not scored:
-        raise DataError(f"none of the {len(examples)} examples got a score; see the journal")
+        raise _unscored(rollouts, stop, len(examples))
     gain = None
     if against is not None:
         theirs, more, stopped = measured(against, whole.less(spent))
@@ -198,6 +203,18 @@ def evaluate(
         gain = paired_gain(others, scores[:count], seed=seed)
     missing = len(scores) - len(scored)
     return Evaluation(mean_interval(scored, seed=seed), gain, rollouts, spent, missing, stop)
+
+
+def _unscored(rollouts: Sequence[Rollout], stop: str, size: int) -> CompilmError:
+    """Why no example of `size` has a score."""
+    if stop.startswith("rejected"):
+        return ProviderRejected(f"no example was scored: {stop}")
+    reason = next((one.score.missing for one in rollouts if one.score.is_missing), "")
+    if "model call failed" in reason:
+        return CallFailed(f"none of the first {len(rollouts)} examples got a score: {reason}")
+    if stop:
+        return BudgetExceeded(f"no example was scored before the end: {stop}")
+    return DataError(f"none of the {size} examples got a score: {reason}")
 
 
 def _job(
@@ -223,10 +240,7 @@ def _job(
 ) -> Job:
     recipe(level)
     train, val, test, said = _splits(trainset, valset, testset, seed)
-    notes = []
-    leaks = check_leaks({"train": train, "val": val, "test": test}, allow=allow_leaks)
-    if leaks:
-        notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
+    notes = _leak_notes({"train": train, "val": val, "test": test}, allow_leaks)
     bound = _roles(roles)
     return Job(
         program, as_metric(metric), train, val, test, level,
@@ -247,6 +261,16 @@ def _choice(optimizer: str | None, options: Mapping[str, Any] | None) -> Choice 
             "optimizer='dspy.MIPROv2'"
         )
     return None
+
+
+def _leak_notes(splits: Mapping[str, DataSet], allow: bool) -> list[str]:
+    leaks = check_leaks(splits, allow=allow)
+    notes = []
+    if leaks:
+        notes.append(f"{len(leaks)} near or allowed duplicates across the splits: {leaks[0]}")
+    if max(map(len, splits.values())) > NEAR_ROWS:
+        notes.append(f"near duplicates were looked for in the first {NEAR_ROWS:,} rows of a split")
+    return notes
 
 
 def _splits(

@@ -183,3 +183,21 @@ def test_labels_that_look_wrong_are_told_with_their_lines(project: Path, command
     assert line.startswith("!!  labels   2 look wrong: ")
     assert "data.jsonl:5: field 'team': 'cooking' is none of 'orders', 'workshop'" in line
     assert "data.jsonl:10: field 'team': missing" in line
+
+
+def test_rows_that_were_not_compared_are_told(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compilm.datasets.NEAR_ROWS", 5)
+    told = command("check").out
+    assert "!!  leaks    near repeats were looked for in the first 5 rows of a split only" in told
+
+
+def test_a_program_without_predictors_is_told(project: Path, command: Command) -> None:
+    (project / "program.py").write_text(
+        "import dspy\n\n\nclass Desk(dspy.Module):\n    def forward(self, message):\n"
+        "        return dspy.Prediction(team='orders')\n"
+    )
+    done = command("check")
+    assert done.code == 3
+    assert "xx  program  Desk has no predictor that could be compiled" in done.out

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dspy import lm15
 from tests.cli.conftest import Command, Terminal
 
 from compilm.artifact import read
 from compilm.cli import compile as verb
 from compilm.cli.out import Out
+from compilm.testing.engines import scripted_lm
 
 QUICK = ("compile", "-O1", "--budget", "90rollouts", "-q")
 
@@ -48,6 +50,24 @@ def test_the_same_command_again_pays_for_nothing(project: Path, command: Command
     again = command(*QUICK, "--json").json
     assert (again["run"], again["artifact"]) == (first["run"], first["artifact"])
     assert len(command("runs", "--json").json["runs"]) == 1
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_spent(
+    project: Path, command: Command
+) -> None:
+    done = command(*QUICK, "--out", "data.jsonl/desk")
+    assert (done.code, done.err) == (
+        2,
+        "error: --out data.jsonl/desk: data.jsonl is no folder; name another place\n",
+    )
+    assert not (project / ".compilm").exists()
+
+
+def test_the_artifact_can_be_one_file(project: Path, command: Command) -> None:
+    done = command(*QUICK, "--out", "out/desk.json")
+    assert done.code == 0
+    assert sorted(one.name for one in (project / "out").iterdir()) == ["desk.json", "report.html"]
+    assert command("show", "out/desk.json").code == 0
 
 
 def test_a_plan_spends_nothing(project: Path, command: Command) -> None:
@@ -223,3 +243,60 @@ def test_ctrl_c_ends_the_batch_and_writes_the_result(project: Path) -> None:
     assert told["stop"].startswith("interrupted")
     assert "Traceback" not in done.stderr
     assert read(project / "build" / "desk").digest == told["artifact"]["digest"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lm15.ServerError("down"), "calls failed, the last with "),
+        (lm15.AuthError("bad key sk-123"), "refuses this account"),
+        (lm15.NotConfiguredError("no key"), "has no key"),
+    ],
+)
+def test_where_no_model_answers_an_older_artifact_is_kept_and_the_code_is_4(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    assert command(*QUICK).code == 0
+    before = read(project / "build" / "desk")
+    down = scripted_lm(lambda request: error)
+    monkeypatch.setattr(verb, "roles_of", lambda config: {"default": down})
+    monkeypatch.setattr("compilm.clock.SystemClock.sleep", lambda self, seconds: None)
+    done = command("compile", "-O1", "--budget", "7calls", "-q")
+    assert done.code == 4
+    assert "no example was scored" in done.err
+    assert told in done.err
+    assert "sk-123" not in done.err
+    assert read(project / "build" / "desk") == before
+
+
+def test_a_budget_that_scores_nothing_is_5(project: Path, command: Command) -> None:
+    done = command("compile", "-q", "--budget", "1tokens")
+    assert (done.code, "no artifact is written: budget: 1 tokens" in done.err) == (5, True)
+    assert not (project / "build").exists()
+
+
+def first_do(file: Path, line: str, before: str) -> None:
+    """Put a line of code before another."""
+    text = file.read_text()
+    at = text.index(before)
+    indent = text[:at].rpartition("\n")[2]
+    file.write_text(f"{text[:at]}{line}\n{indent}{text[at:]}")
+
+
+def test_what_a_program_prints_is_not_data(project: Path, command: Command) -> None:
+    first_do(project / "program.py", "print('noise')", before="return self.route")
+    done = command(*QUICK, "--json")
+    assert done.json["verdict"]
+    assert "noise" in done.err
+
+
+@pytest.mark.parametrize(
+    ("file", "before"), [("program.py", "return self.route"), ("metric.py", "right =")]
+)
+def test_a_process_that_is_ended_from_within_is_an_error(
+    project: Path, command: Command, file: str, before: str
+) -> None:
+    first_do(project / file, "raise SystemExit(1)", before)
+    done = command(*QUICK)
+    assert done.code == 3
+    assert "called sys.exit(1)" in done.err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compilm.datasets import DataSet, Duplicate, Place, Splits, check_leaks, duplicates, load
+from compilm.datasets import DataSet, Duplicate, Place, Splits, check_leaks, duplicates, leaks, load
 from compilm.errors import DataError, UsageError
 
 LONG = "I sent the claim on Monday and have heard nothing since then from your department"
@@ -62,6 +62,19 @@ def test_data_sets_of_one_name_are_told_apart() -> None:
 def test_no_data_has_no_duplicates() -> None:
     assert duplicates() == ()
     assert duplicates(data_of("a").subset([])) == ()
+
+
+def test_of_a_large_set_the_first_rows_are_looked_at_for_near_repeats_and_all_for_exact_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leaks, "NEAR_ROWS", 2)
+    one = data_of("first", LONG, LONG + " now", "first", name="one")
+    two = data_of("second", "third", LONG + "!", name="two")
+    three = data_of(LONG + "?", name="three")
+    assert named(duplicates(one, two, three)) == [
+        ("exact", "one-0", "one-3"),
+        ("near", "one-1", "three-0"),
+    ]
 
 
 @pytest.mark.parametrize("near", [0, -1, 1.01, float("nan")])

@@ -357,14 +357,23 @@ def test_a_call_is_announced_before_it_goes_and_counted_when_it_fails() -> None:
 
 
 @pytest.mark.parametrize("asynchronously", [False, True])
-def test_a_refused_account_stops_everything(asynchronously: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lm15.AuthError("bad key sk-123"), "refuses this account"),
+        (lm15.NotConfiguredError("not even sk-123"), "has no key"),
+    ],
+)
+def test_a_refused_account_stops_everything(
+    asynchronously: bool, error: Exception, told: str
+) -> None:
     calls = Calls()
-    role = calls.role(scripted_lm([lm15.AuthError("bad key sk-123")]))
+    role = calls.role(scripted_lm([error]))
     with pytest.raises(RunStopped) as caught:
         asyncio.run(role.acall("hi")) if asynchronously else role("hi")
     assert isinstance(caught.value.cause, ProviderRejected)
     assert "sk-123" not in str(caught.value)
-    with pytest.raises(RunStopped, match="refuses this account"):
+    with pytest.raises(RunStopped, match=told):
         calls.ledger.reserve(tokens=1)
 
 

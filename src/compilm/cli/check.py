@@ -83,6 +83,9 @@ def _checks(config: Config) -> Iterator[Check]:
 
 
 def _program(program: dspy.Module, calls: _Calls) -> Iterator[Check]:
+    from ..programs.predictors import predictors
+
+    predictors(program)  # raises where there is nothing that could be compiled
     shown = "; ".join(
         f"{one['path']}: {', '.join(one['inputs'])} -> {', '.join(one['outputs'])}"
         for one in predictors_of(program)
@@ -94,7 +97,7 @@ def _program(program: dspy.Module, calls: _Calls) -> Iterator[Check]:
 
 
 def _data(parts: Parts) -> Iterator[Check]:
-    from ..datasets import check_leaks, duplicates
+    from ..datasets import NEAR_ROWS, check_leaks, duplicates
 
     named = parts.named()
     sizes = ", ".join(f"{name} {len(data)}" for name, data in named.items())
@@ -113,6 +116,9 @@ def _data(parts: Parts) -> Iterator[Check]:
     near = [one for one in leaks if one not in bad]
     if near:
         yield Check("!!", "leaks", f"{len(near)} rows resemble one elsewhere: {_listed(near)}")
+    if max(map(len, named.values())) > NEAR_ROWS:
+        told = f"near repeats were looked for in the first {NEAR_ROWS:,} rows of a split only"
+        yield Check("!!", "leaks", told)
     if not leaks:
         yield Check("ok", "leaks", "no row of one split stands in another")
     within = [one for data in named.values() for one in duplicates(data)]

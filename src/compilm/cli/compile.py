@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
-from ..errors import ConfigError
+from ..errors import BudgetExceeded, CallFailed, ConfigError, ProviderRejected
 from ..journal import Journal, open_journal
 from .gate import Gate, gate_of
 from .options import configuration
 from .out import Out
-from .place import journal_path, out_path, shown, target_name
+from .place import check_out, journal_path, out_path, shown, target_name
 from .target import metric_of, parts_of, program_of, roles_of
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def run(args: argparse.Namespace, out: Out) -> int:
     asked = _asked(config)
     if args.plan:
         return _plan(asked, out)
+    check_out(out_path(config))
     _confirm(args, asked, out)
     journal = open_journal(journal_path(config))
     try:
         result = _compiled(asked, config, journal, _progress(args.progress, out))
+        _check_scored(result, journal)
         path = (result if args.report else replace(result, render=None)).save(out_path(config))
     finally:
         journal.close()
@@ -108,6 +110,22 @@ def _compiled(
         progress=progress,
         track=config.track.mlflow,
     )
+
+
+def _check_scored(result: CompileResult, journal: Journal) -> None:
+    """An error where no example was scored: there is nothing that an artifact could tell."""
+    if any(found is not None for found in result.baseline.values()):
+        return
+    if result.stop.startswith("interrupted"):
+        raise KeyboardInterrupt
+    failed = [record.body["error"] for record in journal.read(result.run, kinds=["call.failed"])]
+    told = f"no example was scored, and no artifact is written: {result.stop}"
+    if result.stop.startswith("rejected"):
+        raise ProviderRejected(told)
+    if failed:
+        raise CallFailed(f"{told}; {len(failed)} calls failed, the last with {failed[-1]}")
+    if result.stop.startswith("budget"):
+        raise BudgetExceeded(told)
 
 
 def _asked(config: Config) -> dict[str, Any]:

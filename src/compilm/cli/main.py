@@ -9,9 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import NoReturn
 
-from ..errors import CompilmError, ConfigError
+from ..errors import CompilmError, ConfigError, ProgramError
 from .options import Parser, common
 from .out import Out
 
@@ -81,7 +82,14 @@ def _verb(verb: str, rest: Sequence[str], out: Out) -> int:
     common(parser)
     args = parser.parse_args(rest)
     out.verbose = args.verbose
-    code: int = module.run(args, out)
+    try:
+        with redirect_stdout(out.stderr):  # what the user's program prints is no data of ours
+            code: int = module.run(args, out)
+    except SystemExit as stop:
+        raise ProgramError(
+            f"the program or the metric called sys.exit({stop.code!r}): let it raise an error, so "
+            "that one example does not end the command"
+        ) from stop
     return code
 
 

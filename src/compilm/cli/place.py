@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from ..config import Config
+from ..errors import ConfigError
 
-__all__ = ["artifact_path", "is_artifact", "journal_path", "out_path", "shown", "target_name"]
+__all__ = [
+    "artifact_path",
+    "check_out",
+    "is_artifact",
+    "journal_path",
+    "out_path",
+    "shown",
+    "target_name",
+]
 
 
 def journal_path(config: Config) -> Path:
@@ -32,6 +42,22 @@ def out_path(config: Config) -> Path:
     if config.compile.out is not None:
         return Path(config.compile.out)
     return config.folder / "build" / target_name(config)
+
+
+def check_out(path: Path) -> None:
+    """`ConfigError` where nothing can be written at `path`: said before anything is spent.
+
+    >>> check_out(Path("build/desk"))
+    >>> check_out(Path(__file__) / "desk")
+    Traceback (most recent call last):
+    compilm.errors.ConfigError: ...
+    """
+    at = (path.parent if path.suffix == ".json" else path).absolute()
+    there = next(one for one in (at, *at.parents) if one.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--out {shown(path)}: {shown(there)} is no folder; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {shown(path)}: {shown(there)} cannot be written to")
 
 
 def artifact_path(text: str) -> Path:

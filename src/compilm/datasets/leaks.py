@@ -12,7 +12,11 @@ from .data import DataSet
 from .near import near_pairs
 from .split import Splits
 
-__all__ = ["Duplicate", "Place", "check_leaks", "duplicates"]
+__all__ = ["NEAR_ROWS", "Duplicate", "Place", "check_leaks", "duplicates"]
+
+# Near duplicates are looked for among so many rows of a data set: those of three such sets take
+# some 20 s, and those of a gigabyte more memory than most machines have.
+NEAR_ROWS = 20_000
 
 _HELD_OUT = "test"
 _SHOWN = 3
@@ -61,7 +65,7 @@ def duplicates(*named: DataSet, near: float = 0.8) -> tuple[Duplicate, ...]:
     runs is at least `near` (0 < near <= 1); named once per data set it resembles, with the most
     similar earlier example. Exact ones come first, then the near ones, most alike first. On
     texts that hundreds of others share word for word, near ones are looked for among the first
-    hundred of each data set only.
+    hundred of each data set only, and of a large data set among the first `NEAR_ROWS` rows.
 
     >>> from compilm.datasets import load
     >>> train = load([{"q": "Where is my card?"}], inputs=["q"], name="train")
@@ -74,13 +78,13 @@ def duplicates(*named: DataSet, near: float = 0.8) -> tuple[Duplicate, ...]:
     names = _distinct([data.name for data in named])
     places: list[Place] = []
     keys: list[str] = []
-    texts: list[str] = []
+    texts: dict[int, str] = {}
     owners: list[int] = []
     for owner, data in enumerate(named):
         where = data.places or ("",) * len(data)
         places += [Place(names[owner], key, at) for key, at in zip(data.ids, where, strict=True)]
         keys += data.input_keys()
-        texts += data.input_texts()
+        texts.update(enumerate(data[:NEAR_ROWS].input_texts(), start=len(owners)))
         owners += [owner] * len(data)
     first: dict[str, int] = {}
     exact, unique = [], []
@@ -89,9 +93,10 @@ def duplicates(*named: DataSet, near: float = 0.8) -> tuple[Duplicate, ...]:
             unique.append(index)
         else:
             exact.append(Duplicate("exact", places[first[key]], places[index], 1.0))
+    looked = [index for index in unique if index in texts]
     alike = [
-        Duplicate("near", places[unique[pair.first]], places[unique[pair.second]], pair.similarity)
-        for pair in near_pairs([texts[i] for i in unique], [owners[i] for i in unique], near)
+        Duplicate("near", places[looked[pair.first]], places[looked[pair.second]], pair.similarity)
+        for pair in near_pairs([texts[i] for i in looked], [owners[i] for i in looked], near)
     ]
     return (*exact, *sorted(alike, key=lambda found: -found.similarity))
 

@@ -29,6 +29,7 @@ from .records import Writer
 __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
 
 _REJECTIONS = ("LMAuthError", "LMBillingError", "AuthError", "BillingError")
+_NO_KEY = ("LMNotConfiguredError", "NotConfiguredError")
 _TYPICAL_OUTPUT = 256  # tokens reserved for an answer before any was seen
 _PATIENCE = 0.02  # seconds between two looks at a ledger that calls in flight will decide
 
@@ -90,8 +91,10 @@ class Metered:
         """Settle an attempt that failed: it is a call; what it cost, providers do not bill."""
         self._ledger.settle(reserved=reserved, tokens=0, usd=0.0)
         self._writer.call_failed(role=self._role, request=_key(request), error=error)
-        if type(error).__name__ in _REJECTIONS:
-            cause = ProviderRejected(f"{self._model} refuses this account: {type(error).__name__}")
+        kind = type(error).__name__
+        if kind in _REJECTIONS or kind in _NO_KEY:
+            why = "refuses this account" if kind in _REJECTIONS else "has no key: set its variable"
+            cause = ProviderRejected(f"{self._model} {why}: {kind}")
             stop = RunStopped(f"{self._role}: {cause}", cause=cause)
             self._ledger.stop(stop)
             raise stop from error

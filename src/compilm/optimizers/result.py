@@ -64,12 +64,15 @@ class CompileResult:
         return not any(self.stop.startswith(word) for word in ("interrupted", "rejected"))
 
     def save(self, path: str | Path) -> Path:
-        """Write `artifact.json` and `report.html` into the directory `path`; the directory."""
-        folder = Path(path)
-        write(self.artifact, folder)
+        """Write `artifact.json` and `report.html` into the directory `path`; the directory.
+
+        A `path` that ends in .json is the artifact's own file, with the report beside it.
+        """
+        file = write(self.artifact, path)
         if self.render is not None:
-            (folder / "report.html").write_text(self.render(self, "page"), encoding="utf-8")
-        return folder
+            page = self.render(self, "page")
+            file.with_name("report.html").write_text(page, encoding="utf-8")
+        return Path(path)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON, under the names of its attributes."""
