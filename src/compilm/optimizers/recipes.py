@@ -48,7 +48,7 @@ _DEMOS = (
     Demos("mixed", 16),
     NearestDemos(8, fixed=8),
     Demos("bootstrapped", 8),
-    Demos("labeled", 8),
+    Demos("labeled", 8, plain=True),
     NearestDemos(16),
     Demos("labeled", 16),
     Demos("bootstrapped", 4),
@@ -75,7 +75,7 @@ _TEXTS = (
     Demos("mixed", 16),
     Demos("bootstrapped", 8),
     Both(Instruct(share=0.6), NearestDemos(16)),
-    Demos("labeled", 8),
+    Demos("labeled", 8, plain=True),
     Instruct(share=0.4),
 )
 _TEXT_ROUNDS = (

@@ -24,6 +24,7 @@ from compilm.optimizers.propose.demos import (
     bootstrapped,
     labeled,
     spread,
+    usual,
 )
 from compilm.optimizers.rollout import Rollout, Step
 
@@ -271,3 +272,18 @@ def test_a_pool_that_is_shown_anyway_stays_with_attributed_demos() -> None:
     proposal = Attributed(4)(scene(POOL, predictor=shown, others=others, gains=gains))
     assert proposal is not None
     assert proposal.changes["sort"].nearest == near
+
+
+def test_a_step_that_nearly_always_answers_the_same_is_shown_only_that() -> None:
+    data = train(*((f"t{i}", "none" if i % 3 else f"v{i}") for i in range(12)))
+    moved = Demos("labeled", 4, plain=True)(scene(data))
+    assert moved is not None
+    assert [demo["label"] for demo in moved.changes["sort"].demos] == ["none"] * 4
+    assert len(usual(labeled(PREDICTOR, data), PREDICTOR)) == 8
+
+
+def test_where_no_answer_is_the_rule_plain_demos_are_spread_as_others() -> None:
+    data = train(*((f"t{i}", ("red", "blue")[i % 2]) for i in range(12)))
+    plain = Demos("labeled", 4, plain=True)(scene(data))
+    assert plain == Demos("labeled", 4)(scene(data))
+    assert usual([], PREDICTOR) == []

@@ -16,7 +16,16 @@ from ..candidate import Proposal
 from ..rollout import Rollout
 from .base import Scene
 
-__all__ = ["Attributed", "Demos", "Swap", "bootstrapped", "distinct", "labeled", "spread"]
+__all__ = [
+    "Attributed",
+    "Demos",
+    "Swap",
+    "bootstrapped",
+    "distinct",
+    "labeled",
+    "spread",
+    "usual",
+]
 
 _THINKING = frozenset({"reasoning", "rationale"})
 _GOOD = 1.0 - 1e-9
@@ -92,15 +101,31 @@ def spread(pool: Sequence[Demo], predictor: Predictor, k: int, rng: random.Rando
     return chosen
 
 
+def usual(pool: Sequence[Demo], predictor: Predictor) -> list[Demo]:
+    """The demos of the pool that have its commonest answer, if more than half of them have it.
+
+    All outputs count. Where most messages hold nothing that a step looks for, few demos that say
+    so can be worth more than many that show what to find.
+    """
+    names = [field.name for field in predictor.outputs if field.name not in _THINKING]
+    answers = [canonical.dumps([demo.get(name) for name in names]) for demo in pool]
+    most, count = next(iter(Counter(answers).most_common(1)), ("", 0))
+    if 2 * count <= len(pool):
+        return []
+    return [demo for demo, answer in zip(pool, answers, strict=True) if answer == most]
+
+
 @dataclass(frozen=True, slots=True)
 class Demos:
     """A move: new demonstrations, `k` for each predictor, from one source.
 
-    A predictor that the source cannot serve is served by the other one, where that can.
+    A predictor that the source cannot serve is served by the other one, where that can. With
+    `plain` a step that nearly always answers the same is shown only that.
     """
 
     source: Source
     k: int
+    plain: bool = False
 
     @property
     def name(self) -> str:
@@ -123,6 +148,7 @@ class Demos:
             rest = _without(half, own, predictor)
             return [*half, *spread(rest, predictor, self.k - len(half), scene.rng)]
         pool = (own or made) if self.source == "labeled" else (made or own)
+        pool = (usual(pool, predictor) if self.plain else []) or pool
         return spread(pool, predictor, self.k, scene.rng)
 
 
