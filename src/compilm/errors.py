@@ -192,7 +192,7 @@ def _drawn(failures: Sequence[tuple[str, Exception]]) -> str:
     lines = [f"none of {len(failures)} answered"]
     for place, (name, error) in enumerate(failures, start=1):
         mark, below = ("└─ ", "   ") if place == len(failures) else ("├─ ", "│  ")
-        what = getattr(error, "message", None) or error  # without the advice of its library
+        what = str(error).partition("\n\n")[0]  # lm15 gives its advice after an empty line
         told = f"{name}: {type(error).__name__}: {what}".splitlines()
         lines += [mark + told[0], *(below + line for line in told[1:])]
     return "\n".join(lines)

@@ -253,4 +253,4 @@ class CircuitModel(RuleBasedStateMachine):
 
 
 TestCircuitModel = CircuitModel.TestCase
-TestCircuitModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestCircuitModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
