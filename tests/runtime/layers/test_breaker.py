@@ -43,7 +43,7 @@ def test_five_failures_in_a_row_open_it(how: Any) -> None:
             how(pair, request())
     with pytest.raises(CircuitOpen, match="5 calls in a row failed") as refused:
         how(pair, request())
-    assert (engine.calls, refused.value.retry_after) == (5, 30.0)
+    assert (engine.calls, refused.value.retry_after) == (5, 1.0)
     assert circuit.state(clock.now()) == "open"
 
 
@@ -83,7 +83,7 @@ def test_old_failures_are_forgotten() -> None:
 
 
 def opened(**settings: Any) -> Circuit:
-    circuit = Circuit(consecutive=1, **settings)
+    circuit = Circuit(consecutive=1, cooldown=30.0, **settings)
     circuit.record(circuit.admit(0.0), False, 0.0)
     return circuit
 
@@ -106,6 +106,31 @@ def test_a_probe_decides() -> None:
     assert (well.state(31.0), ill.state(31.0), ill.state(61.0)) == ("closed", "open", "half-open")
 
 
+def test_the_longer_it_fails_the_rarer_it_is_probed() -> None:
+    circuit, now, waits = Circuit(consecutive=1), 0.0, []
+    circuit.record(circuit.admit(now), False, now)
+    for _ in range(7):
+        with pytest.raises(CircuitOpen) as refused:
+            circuit.admit(now)
+        waits.append(refused.value.retry_after)
+        now += waits[-1]
+        circuit.record(circuit.admit(now), False, now)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    now += 30.0
+    circuit.record(circuit.admit(now), True, now)
+    circuit.record(circuit.admit(now), False, now)
+    assert circuit.state(now + 1.0) == "half-open"  # it starts anew
+
+
+def test_while_a_probe_is_out_a_caller_is_told_to_come_back_soon() -> None:
+    circuit = Circuit(consecutive=1)
+    circuit.record(circuit.admit(0.0), False, 0.0)
+    circuit.admit(1.0)
+    with pytest.raises(CircuitOpen) as refused:
+        circuit.admit(2.0)
+    assert refused.value.retry_after == 1.0
+
+
 def test_a_cancelled_probe_leaves_the_place_to_the_next_call() -> None:
     circuit = opened()
     circuit.record(circuit.admit(30.0), None, 30.5)
@@ -113,20 +138,19 @@ def test_a_cancelled_probe_leaves_the_place_to_the_next_call() -> None:
     assert circuit.state(31.0) == "closed"
 
 
-def test_a_lost_probe_loses_its_lease_and_its_say() -> None:
-    circuit = opened()
-    lost = circuit.admit(30.0)
-    with pytest.raises(CircuitOpen):
-        circuit.admit(59.9)
-    second = circuit.admit(60.0)
-    circuit.record(lost, True, 60.1)
-    assert circuit.state(60.1) == "half-open"
-    circuit.record(second, False, 60.2)
-    assert circuit.state(60.2) == "open"
+def test_a_lost_probe_keeps_no_other_from_going_and_may_still_be_heard() -> None:
+    for answered, state in ((True, "closed"), (False, "open")):
+        circuit = opened()
+        lost = circuit.admit(30.0)
+        with pytest.raises(CircuitOpen):
+            circuit.admit(59.9)
+        circuit.admit(60.0)
+        circuit.record(lost, answered, 60.1)
+        assert circuit.state(60.1) == state
 
 
 def test_stragglers_from_before_are_not_counted() -> None:
-    circuit = Circuit(consecutive=1)
+    circuit = Circuit(consecutive=1, cooldown=30.0)
     first, second, third = (circuit.admit(0.0) for _ in range(3))
     circuit.record(first, False, 1.0)
     circuit.record(second, True, 2.0)
@@ -194,14 +218,17 @@ class CircuitModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.circuit = Circuit(consecutive=3, window=4, ratio=0.75, horizon=50.0, cooldown=10.0)
+        self.circuit = Circuit(
+            consecutive=3, window=4, ratio=0.75, horizon=50.0, cooldown=5.0, longest=9.0, lease=10.0
+        )
+        self.pause = 0.0
         self.outcomes: list[tuple[float, bool]] = []
         self.opened_at: float | None = None
-        self.probe: tuple[int, float] | None = None  # its permit and its start
+        self.probe: float | None = None  # when the last one started
         self.live: set[int] = set()  # numbers of calls that count
         self.count = 0
 
-    @rule(seconds=st.sampled_from([0.0, 1.0, 9.0, 10.0, 30.0, 51.0]))
+    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0, 9.0, 10.0, 30.0, 51.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
@@ -211,12 +238,13 @@ class CircuitModel(RuleBasedStateMachine):
         if self.opened_at is None:
             self.live.add(self.count)
             return self.count, self.circuit.admit(self.now)
-        busy = self.probe is not None and self.now < self.probe[1] + 10.0
-        if busy or self.now < self.opened_at + 10.0:
+        busy = self.probe is not None and self.now < self.probe + 10.0
+        if busy or self.now < self.opened_at + self.pause:
             with pytest.raises(CircuitOpen):
                 self.circuit.admit(self.now)
             return multiple()
-        self.probe, self.live = (self.count, self.now), {self.count}
+        self.live = {self.count} if self.probe is None else self.live | {self.count}
+        self.probe = self.now
         return self.count, self.circuit.admit(self.now)
 
     @rule(permit=permits, answered=st.sampled_from([True, False, False, None]))
@@ -228,9 +256,11 @@ class CircuitModel(RuleBasedStateMachine):
         if self.probe is not None:
             self.probe, self.live, self.outcomes = None, set(), []
             if answered is None:
-                self.opened_at = self.now - 10.0
+                self.opened_at = self.now - self.pause
+            elif answered:
+                self.opened_at = None
             else:
-                self.opened_at = None if answered else self.now
+                self.opened_at, self.pause = self.now, min(9.0, 2 * self.pause)
         elif answered is not None:
             self.outcomes.append((self.now, answered))
             self.judge()
@@ -240,12 +270,13 @@ class CircuitModel(RuleBasedStateMachine):
         row = [ok for _, ok in self.outcomes[-3:]]
         if row == [False] * 3 or (len(recent) == 4 and recent.count(False) >= 3):
             self.opened_at, self.live, self.outcomes = self.now, set(), []
+            self.pause = 5.0
 
     @invariant()
     def agrees(self) -> None:
         if self.opened_at is None:
             wanted = "closed"
-        elif self.probe is not None or self.now >= self.opened_at + 10.0:
+        elif self.probe is not None or self.now >= self.opened_at + self.pause:
             wanted = "half-open"
         else:
             wanted = "open"

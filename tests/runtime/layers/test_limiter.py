@@ -118,7 +118,7 @@ def test_tokens_are_expected_from_the_text_and_the_longest_answer() -> None:
             return super().join(ticket, now, left)
 
     seen: list[float] = []
-    pair = Limiter(Watching())(CountingEngine().pair)
+    pair = Limiter(Watching(tokens=1e9))(CountingEngine().pair)
     parts = (lm15.TextPart("xxx"),)
     for asked in (
         request("x" * 30, max_tokens=100),

@@ -26,21 +26,24 @@ class Circuit:
     """The state of one provider, account and model; times are seconds.
 
     Opens after `consecutive` failures in a row, or when at least `ratio` of the last `window`
-    outcomes failed, none of them older than `horizon`. After `cooldown` one probe may go out; it
-    holds a lease of `cooldown`, after which it is taken for lost.
+    outcomes failed, none of them older than `horizon`. After `cooldown` one probe may go out; for
+    each that fails the next waits twice as long, up to `longest`. A probe that brings nothing
+    within `lease` is taken for lost, and another may go.
 
     >>> circuit = Circuit("openai", consecutive=1)
     >>> circuit.record(circuit.admit(now=0.0), False, now=0.0)
-    >>> circuit.state(now=1.0), circuit.state(now=31.0)
+    >>> circuit.state(now=0.5), circuit.state(now=1.0)
     ('open', 'half-open')
     """
 
     name: str = "the provider"
     consecutive: int = 5
-    window: int = 20
+    window: int = 50
     ratio: float = 0.5
     horizon: float = 60.0
-    cooldown: float = 30.0
+    cooldown: float = 1.0
+    longest: float = 30.0
+    lease: float = 30.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # protects the rest
     _outcomes: deque[tuple[float, bool]] = field(default_factory=deque, repr=False)
     _failures: int = 0  # in _outcomes
@@ -48,6 +51,7 @@ class Circuit:
     _why: str = ""
     _phase: str = "closed"  # or "open", or "probing"
     _until: float = 0.0  # while open or probing: when the next call may be the probe
+    _pause: float = 0.0  # between the last two
     _generation: int = 0  # grows with each change; what an older permit brings is not counted
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
@@ -64,8 +68,13 @@ class Circuit:
             if self._phase == "closed":
                 return self._generation
             if now < self._until:
-                raise circuit_open(self.name, self._why, self._until - now)
-            self._change("probing", now + self.cooldown)  # which is its lease
+                # A probe that is out may close the circuit long before its lease ends.
+                wait = min(self._until - now, self._pause)
+                raise circuit_open(self.name, self._why, wait)
+            if self._phase == "probing":  # the last one is lost, but may still be heard
+                self._until = now + self.lease
+            else:
+                self._change("probing", now + self.lease)
             return self._generation
 
     def record(self, permit: int, answered: bool | None, now: float) -> None:
@@ -85,7 +94,8 @@ class Circuit:
             self._change("closed", now)
         else:
             self._why = "its probe failed"
-            self._change("open", now + self.cooldown)
+            self._pause = min(self.longest, 2.0 * self._pause)
+            self._change("open", now + self._pause)
 
     def _count(self, answered: bool, now: float) -> None:
         outcomes = self._outcomes
@@ -100,7 +110,8 @@ class Circuit:
             self._why = f"{self._failures} of its last {self.window} calls failed"
         else:
             return
-        self._change("open", now + self.cooldown)
+        self._pause = self.cooldown
+        self._change("open", now + self._pause)
 
     def _change(self, phase: str, until: float) -> None:
         self._phase, self._until = phase, until
@@ -148,7 +159,7 @@ class Breaker:
     ...     except Exception as error:
     ...         print(type(error).__name__, error)
     ServerError down
-    CircuitOpen openai/m is not asked: 1 calls in a row failed; the next try is in 30.0 s
+    CircuitOpen openai/m is not asked: 1 calls in a row failed; the next try is in 1.0 s
     >>> engine.calls
     1
     """

@@ -65,6 +65,11 @@ class Gate:
         self._paused_until = -inf
 
     @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens are limited here."""
+        return self._tokens is not None
+
+    @property
     def waiting(self) -> int:
         """How many calls are in the queue."""
         return len(self._queue)
@@ -252,7 +257,9 @@ class Limiter:
         )
 
     def _estimate(self, request: Any) -> float:
-        """Tokens that a call may take, in and out."""
+        """Tokens that a call may take, in and out; 0 where nobody counts them."""
+        if not self.gate.counts_tokens:
+            return 0.0
         answer = request.config.max_tokens or self._longest
         return _characters(request) / 3.0 + float(answer)
 

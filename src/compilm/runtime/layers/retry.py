@@ -27,8 +27,9 @@ class Retry:
     """A layer that repeats an attempt up to `attempts` times in all; waits are seconds.
 
     Repeated are rate limits, timeouts, server and transport errors, and answers that cannot be
-    read; everything else passes at once, and so does the last error. No wait is begun that would
-    end after the deadline. A stream is asked for again until its first delta, not after.
+    read; a refusal of ours, if it says to ask again within `soon`. Everything else passes at once,
+    and so does the last error. No wait is begun that would end after the deadline. A stream is
+    asked for again until its first delta, not after.
 
     >>> Retry(attempts=2).wait(1, retry_after=90.0)
     30.0
@@ -37,6 +38,7 @@ class Retry:
     attempts: int = 4
     base: float = 1.0
     cap: float = 30.0
+    soon: float = 5.0
     clock: Clock = SYSTEM_CLOCK
     rng: random.Random = field(default_factory=random.Random)
 
@@ -51,9 +53,11 @@ class Retry:
 
     def again(self, error: Exception, failures: int, left: float = float("inf")) -> float | None:
         """Seconds to wait before trying once more, if `left` allows it; `None` gives up."""
-        if failures >= self.attempts or kind_of(error) not in _PASSING:
+        kind, hint = kind_of(error), retry_after_of(error)
+        is_soon = kind == "refused" and hint is not None and hint <= self.soon
+        if failures >= self.attempts or not (kind in _PASSING or is_soon):
             return None
-        wait = self.wait(failures, retry_after=retry_after_of(error))
+        wait = self.wait(failures, retry_after=hint)
         return wait if wait < left else None
 
     def run(self, attempt: Callable[[], Any]) -> Any:
