@@ -76,7 +76,7 @@ class _LeanSender(_Lean):
         self._clock, self._http = clock, SyncHttp(account.base_url, account.connections, clock)
 
     def prepare(self, key: str | None) -> None:
-        """Nothing: a connection is part of the attempt."""
+        self._headers(key)  # a connection is part of the attempt
 
     def send(self, body: Payload, key: str | None, until: float) -> Any:
         headers = self._headers(key)
@@ -113,6 +113,7 @@ class _AsyncLeanSender(_Lean):
         self._http = AsyncHttp(account.base_url, account.connections)
 
     def prepare(self, key: str | None) -> None:
+        self._headers(key)
         self._http.open()
 
     async def send(self, body: Payload, key: str | None) -> Any:

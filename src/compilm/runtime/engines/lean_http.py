@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import http.client
 import io
-import os
 import select
 import socket
-import ssl
 import threading
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator
@@ -21,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...clock import Clock
 from .loops import PerLoop
+from .trust import tls
 from .wire import WireFailure
 
 __all__ = ["AsyncHttp", "Exchange", "SyncHttp"]
@@ -36,7 +35,7 @@ class _Route:
         found = getproxies().get(self.to.scheme)
         bypassed = proxy_bypass(self.to.hostname or "")
         self.proxy: SplitResult | None = urlsplit(found) if found and not bypassed else None
-        self.tls = _tls() if self.to.scheme == "https" else None
+        self.tls = tls() if self.to.scheme == "https" else None
 
     @property
     def port(self) -> int:
@@ -68,15 +67,6 @@ class _Route:
             whole = f"{self.to.scheme}://{self.to.netloc}{self.path(path)}"
             return whole, {"host": self.to.netloc, **self._proxy_headers()}
         return self.path(path), {}
-
-
-def _tls() -> ssl.SSLContext:
-    """The certificates that the SDKs trust too: `SSL_CERT_FILE`, else certifi's."""
-    import certifi
-
-    context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class _Reads(io.RawIOBase):

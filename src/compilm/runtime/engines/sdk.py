@@ -15,6 +15,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from .account import Account
 from .loops import PerLoop
 from .provider import AsyncSender, Sender, Until
+from .trust import tls
 from .wire import Payload, Wire, WireFailure
 
 __all__ = ["sdk_senders"]
@@ -110,7 +111,9 @@ class _SdkSender:
         with self._lock:
             if self._client is None:
                 http = self._sdk.api.DefaultHttpxClient(
-                    limits=self._sdk.limits(), event_hooks={"response": [_bounded(self._sdk.http)]}
+                    limits=self._sdk.limits(),
+                    event_hooks={"response": [_bounded(self._sdk.http)]},
+                    verify=tls(),
                 )
                 make = getattr(self._sdk.api, self._cls)
                 self._client = make(api_key=key, **self._sdk.settings(http))
@@ -172,7 +175,9 @@ class _AsyncSdkSender:
     def _with(self, key: str | None) -> Any:
         key, clients = key or _NO_KEY, self._clients.here()
         if not clients:
-            http = self._sdk.api.DefaultAsyncHttpxClient(limits=self._sdk.limits(), timeout=None)
+            http = self._sdk.api.DefaultAsyncHttpxClient(
+                limits=self._sdk.limits(), timeout=None, verify=tls()
+            )
             make = getattr(self._sdk.api, self._cls)
             clients[""] = clients[key] = make(api_key=key, **self._sdk.settings(http))
         if key not in clients:
