@@ -16,6 +16,7 @@ import pytest
 from dspy import lm15
 
 from ..engine import DEADLINE, EnginePair
+from .engine_essence import ESSENCE, essence, full_request
 from .faults import FaultServer
 
 __all__ = ["KEY", "PLAIN", "EngineKit", "every_way"]
@@ -105,12 +106,12 @@ class EngineKit:
         ) -> tuple[FaultServer, EnginePair]:
             server = FaultServer(answer, **faults).__enter__()
             pair = self.make(server.url, timeout=timeout)
-            opened.append((server, pair))
+            opened.append((server, pair.sync))
             return server, pair
 
         yield start
-        for server, pair in opened:
-            pair.sync.close()
+        for server, engine in opened:
+            engine.close()
             server.__exit__(None, None, None)
 
     def test_a_text_comes_back_the_same_in_all_four_ways(self, made: Any) -> None:
@@ -154,8 +155,8 @@ class EngineKit:
 
     def test_roles_images_tools_and_results_reach_the_wire(self, made: Any) -> None:
         server, pair = made()
-        pair.sync.complete(_full_request())
-        assert _essence(server.seen[0].body, self.wire) == _ESSENCE
+        pair.sync.complete(full_request())
+        assert essence(server.seen[0].body, self.wire) == ESSENCE
 
     def test_a_schema_reaches_the_wire(self, made: Any) -> None:
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -197,7 +198,7 @@ class EngineKit:
         every_way(pair)  # what an SDK makes at its first call is not what is measured
         if fault == "drip-head" and not self.ends_heads:
             pytest.skip("the SDK bounds each read of a head, not the head")
-        short = self.make(server.url, timeout=_SHORT)
+        short: Any = self.make(server.url, timeout=_SHORT)
         began = time.monotonic()
         found = every_way(short)
         assert [type(error) for error in found] == [lm15.TimeoutError] * 4
@@ -297,7 +298,7 @@ class EngineKit:
     @pytest.mark.parametrize("fault", ["400", "bad-json", "hang"])
     def test_no_error_and_no_repr_tells_key_or_prompt(self, made: Any, fault: str) -> None:
         server, pair = made(_Blabbing() if fault == "400" else PLAIN, script=["ok", fault])
-        short = self.make(server.url, timeout=_SHORT)
+        short: Any = self.make(server.url, timeout=_SHORT)
         for error in every_way(short)[1:]:
             chain, told = error, ""
             while chain is not None:
@@ -345,68 +346,3 @@ class _Blabbing(_Echo):
     def complete(self, request: lm15.Request) -> lm15.Response:
         said = request.messages[-1].text
         raise lm15.InvalidRequestError(f"cannot read {said!r} of {KEY}", status=400)
-
-
-def _full_request() -> lm15.Request:
-    call = lm15.ToolCallPart("c1", "weather", {"city": "Bern"})
-    messages = (
-        lm15.Message.user([lm15.TextPart("see"), lm15.ImagePart("image/png", data="aGk=")]),
-        lm15.Message.assistant([lm15.TextPart("I look"), call]),
-        lm15.Message.tool("c1", "sunny"),
-        lm15.Message.user("and now?"),
-    )
-    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
-    tool = lm15.FunctionTool("weather", "tells the weather", parameters)
-    config = lm15.Config(max_tokens=99, temperature=0.5, stop=("END",))
-    return lm15.Request("m-1", messages, system="Be kind.", tools=(tool,), config=config)
-
-
-_ESSENCE = {
-    "model": "m-1",
-    "system": "Be kind.",
-    "roles": ["user", "assistant", "tool", "user"],
-    "image": "aGk=",
-    "call": ("c1", "weather", "Bern"),
-    "result": ("c1", "sunny"),
-    "tool": ("weather", "tells the weather", ["city"]),
-    "settings": (99, 0.5, ["END"]),
-}
-
-
-def _essence(body: dict[str, Any], wire: str) -> dict[str, Any]:
-    """What a body says, whichever wire it is on."""
-    return (_messages_essence if wire == "anthropic-messages" else _chat_essence)(body)
-
-
-def _chat_essence(body: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    system, user, assistant, result, _ = rows = body["messages"]
-    call, tool = assistant["tool_calls"][0], body["tools"][0]["function"]
-    city = json.loads(call["function"]["arguments"])["city"]
-    return {
-        "model": body["model"],
-        "system": system["content"],
-        "roles": [row["role"] for row in rows[1:]],
-        "image": user["content"][1]["image_url"]["url"].removeprefix("data:image/png;base64,"),
-        "call": (call["id"], call["function"]["name"], city),
-        "result": (result["tool_call_id"], result["content"]),
-        "tool": (tool["name"], tool["description"], list(tool["parameters"]["properties"])),
-        "settings": (body["max_tokens"], body["temperature"], body["stop"]),
-    }
-
-
-def _messages_essence(body: dict[str, Any]) -> dict[str, Any]:
-    user, assistant, result, _ = rows = body["messages"]
-    call, tool, got = assistant["content"][1], body["tools"][0], result["content"][0]
-    kinds = {"tool_result": "tool"}
-    return {
-        "model": body["model"],
-        "system": body["system"][0]["text"],
-        "roles": [kinds.get(row["content"][0]["type"], row["role"]) for row in rows],
-        "image": user["content"][1]["source"]["data"],
-        "call": (call["id"], call["name"], call["input"]["city"]),
-        "result": (got["tool_use_id"], got["content"][0]["text"]),
-        "tool": (tool["name"], tool["description"], list(tool["input_schema"]["properties"])),
-        "settings": (body["max_tokens"], body["temperature"], body["stop_sequences"]),
-    }

@@ -129,11 +129,11 @@ def _built(
     settings.setdefault("key_env", WIRES[wire_name].key_env)
     account = Account(address, given_key=api_key, **settings)
     if kind == "lean":
-        from .lean import lean_senders
+        from .lean_sender import lean_senders
 
         senders = lean_senders(wire, account, clock)
     else:
-        from .sdk import sdk_senders
+        from .sdk_sender import sdk_senders
 
         senders = sdk_senders(_SDK[wire_name], wire, account, clock)
     return EnginePair(
