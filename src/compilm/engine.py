@@ -88,7 +88,10 @@ class Sample:
 SAMPLE: ContextVar[Sample | None] = ContextVar("compilm_sample", default=None)
 
 DEADLINE: ContextVar[float | None] = ContextVar("compilm_deadline", default=None)
-"""The instant, by the clock of the stack, after which nobody waits for the answer any more."""
+"""The instant, by the clock of the stack, after which nobody waits for the answer any more.
+
+An engine that waits on a wire bounds each wait by it: in a thread nothing else can end one.
+"""
 
 
 def remaining(now: float) -> float:
