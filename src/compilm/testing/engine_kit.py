@@ -33,7 +33,7 @@ PLAIN = lm15.Response(
     provider_data={"service_tier": "standard"},
 )
 _TIMEOUT = 20.0  # seconds; for tests that do not wait for it
-_SHORT = 0.4  # for tests that do
+_SHORT = 0.15  # for tests that do
 _PATIENCE = 6.0  # a busy machine is late, but not by this much
 
 _FAULTS = {
@@ -224,8 +224,9 @@ class EngineKit:
         async def cancelled() -> None:
             engine: Any = pair.asynchronous
             task = asyncio.ensure_future(engine.complete(ASK))
-            while not server.seen:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(_PATIENCE):
+                while not server.seen:
+                    await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -236,7 +237,7 @@ class EngineKit:
         assert server.gone == 1
 
     def test_a_stream_that_is_closed_closes_its_connection(self, made: Any) -> None:
-        server, pair = made(script=["slow"], pace=0.01)
+        server, pair = made(script=["slow"], pace=0.25)  # seconds go by until its end
         with closing(pair.sync.stream(ASK)) as events:
             assert next(events).type == "start"
 

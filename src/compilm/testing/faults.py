@@ -53,6 +53,7 @@ _STATUS = {
     "500": (500, "api_error", "something broke"),
     "529": (529, "overloaded_error", "overloaded"),
 }
+_PATIENCE = 30.0  # seconds for the server's thread to start, and to end
 _REASON = {200: "OK", 400: "Bad Request", 429: "Too Many Requests", 500: "Server Error"}
 
 
@@ -133,7 +134,8 @@ class FaultServer:
     def __enter__(self) -> FaultServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        self._started.wait()
+        if not self._started.wait(_PATIENCE):
+            raise RuntimeError(f"the fault server did not start within {_PATIENCE:g} s")
         return self
 
     def __exit__(
@@ -145,7 +147,9 @@ class FaultServer:
         assert self._loop is not None
         assert self._thread is not None
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            raise RuntimeError(f"the fault server did not stop within {_PATIENCE:g} s")
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
