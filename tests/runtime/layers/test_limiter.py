@@ -244,6 +244,37 @@ def test_a_deadline_ends_the_wait_for_a_place() -> None:
     assert (answer.text, gate.waiting, gate.places.taken, clock.waiting) == ("1", 0, 0, 0)
 
 
+def test_a_blocking_call_in_a_loop_waits_for_no_task_of_that_loop() -> None:
+    clock, engine = ManualClock(), CountingEngine()
+    pair, gate = limited(clock, engine, concurrency=1, requests=6)
+
+    async def both() -> list[str]:
+        first = asyncio.ensure_future(pair.asynchronous.complete(request("task")))
+        second = asyncio.ensure_future(pair.asynchronous.complete(request("line")))
+        await asyncio.sleep(0)
+        assert (gate.places.taken, gate.waiting) == (1, 1)
+        blocking = ask(pair, request("blocking")).text  # the place is the task's, who cannot end
+        clock.advance(10.0)
+        return [blocking, (await first).text, (await second).text]
+
+    assert asyncio.run(both()) == ["blocking", "task", "line"]
+    assert clock.slept == [10.0]  # one request in ten seconds holds for it too
+    assert (gate.places.taken, gate.waiting) == (0, 0)
+
+
+def test_a_blocking_call_in_a_loop_is_refused_where_it_could_not_start_in_time() -> None:
+    clock, engine = ManualClock(), CountingEngine()
+    pair, gate = limited(clock, engine, requests=6)
+
+    async def twice() -> None:
+        ask(pair, request())
+        with within(3.0, clock), pytest.raises(LimitReached):
+            ask(pair, request())
+
+    asyncio.run(twice())
+    assert (engine.calls, gate.places.taken, clock.slept) == (1, 0, [])
+
+
 class GateModel(RuleBasedStateMachine):
     """A gate against its promises: order, rates over every window, places, and no leak."""
 

@@ -20,7 +20,7 @@ from ...engine import SAMPLE, EnginePair, remaining
 from ...errors import DeadlineExceeded, Refused
 from ...programs import models
 from .around import Shared
-from .futures import auntil
+from .futures import auntil, in_a_loop
 from .outcomes import deadline_exceeded
 
 __all__ = ["Coalesce", "Flight", "Flights", "Landing", "call_key"]
@@ -166,14 +166,6 @@ class Coalesce:
         return remaining(self.clock.now())
 
 
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _taken(flight: Flight) -> Any:
     """What a flight brought, for one who followed it; `None` if it has to be made again."""
     assert flight.landing is not None
@@ -192,7 +184,7 @@ class _Coalescing(Shared):
     def complete(self, request: Any) -> Any:
         policy, key = self._policy, call_key(request)
         # In a running loop a thread must not wait: its leader may be a task of that very loop.
-        if key is None or _is_in_a_loop():
+        if key is None or in_a_loop():
             return self._inner.complete(request)
         while True:
             flight, leads = policy.flights.claim(key)

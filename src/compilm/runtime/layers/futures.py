@@ -1,4 +1,4 @@
-"""Waiting in a task for what a thread may bring, at most so long."""
+"""Waiting in a task for what a thread may bring, and knowing when a thread must not wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...clock import Clock
 
-__all__ = ["auntil"]
+__all__ = ["auntil", "in_a_loop"]
 
 
 async def auntil(clock: Clock, future: Future[Any], seconds: float) -> bool:
@@ -29,3 +29,16 @@ async def auntil(clock: Clock, future: Future[Any], seconds: float) -> bool:
         if alarm is not None:
             alarm.cancel()
     return future.done()
+
+
+def in_a_loop() -> bool:
+    """Whether this thread runs an event loop: what it waits for may be a task of that very loop.
+
+    >>> in_a_loop()
+    False
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

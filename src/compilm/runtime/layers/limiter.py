@@ -17,7 +17,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
 from .around import around
 from .buckets import Bucket, Places
-from .futures import auntil
+from .futures import auntil, in_a_loop
 from .outcomes import Kind, kind_of, limit_reached, retry_after_of
 
 __all__ = ["Gate", "Limiter", "Ticket"]
@@ -99,6 +99,21 @@ class Gate:
                 raise limit_reached(self.name, 0.0 if wait == inf else wait, left)
             return wait
 
+    def press(self, ticket: Ticket, now: float, left: float) -> float | None:
+        """Start the call out of line, or say how long its limits per minute make it wait.
+
+        For a caller that blocks an event loop: those before it, and those who have the places,
+        may be tasks that cannot go on while it waits. One loop adds one call at most.
+        """
+        with self._lock:
+            wait = self._alone(ticket, now)
+            if wait <= 0:
+                self._start(ticket, now)
+                return None
+            if wait >= left:
+                raise limit_reached(self.name, wait, left)
+            return wait
+
     def withdraw(self, ticket: Ticket) -> None:
         """The caller is gone before its call was started: nothing was used."""
         with self._lock:
@@ -132,16 +147,21 @@ class Gate:
             waits.append(self._tokens.wait_behind(ticket.tokens, self._ahead, now))
         return max(waits)
 
+    def _alone(self, ticket: Ticket, now: float) -> float:
+        """How long it must wait if nobody is before it and a place is free."""
+        return max(
+            self._paused_until - now,
+            self._requests.wait(1.0, now) if self._requests else 0.0,
+            self._tokens.wait(ticket.tokens, now) if self._tokens else 0.0,
+        )
+
     def _look(self, ticket: Ticket, now: float) -> float | None:
         wait = inf
         if self._queue[0] is ticket and not self.places.is_full:
-            wait = max(
-                self._paused_until - now,
-                self._requests.wait(1.0, now) if self._requests else 0.0,
-                self._tokens.wait(ticket.tokens, now) if self._tokens else 0.0,
-            )
+            wait = self._alone(ticket, now)
         if wait <= 0:
             self._start(ticket, now)
+            self._drop(ticket)
             return None
         if ticket.turn is None or ticket.turn.done():
             ticket.turn = Future()
@@ -154,7 +174,6 @@ class Gate:
             self._requests.take(1.0, now)
         if self._tokens is not None:
             self._tokens.take(ticket.tokens, now)
-        self._drop(ticket)
 
     def _drop(self, ticket: Ticket) -> None:
         self._queue.remove(ticket)
@@ -202,6 +221,8 @@ class Limiter:
     def enter(self, request: Any) -> Ticket:
         """Wait in this thread for the turn of a call."""
         ticket = Ticket(self._estimate(request))
+        if in_a_loop():
+            return self._press(ticket)
         wait = self._join(ticket)
         while wait is not None and ticket.turn is not None:
             left = remaining(self.clock.now())
@@ -231,6 +252,14 @@ class Limiter:
                 raise
             wait = self._look(ticket)
         return ticket
+
+    def _press(self, ticket: Ticket) -> Ticket:
+        while True:
+            now = self.clock.now()
+            wait = self.gate.press(ticket, now, remaining(now))
+            if wait is None:
+                return ticket
+            self.clock.sleep(wait)
 
     def _join(self, ticket: Ticket) -> float | None:
         now = self.clock.now()
