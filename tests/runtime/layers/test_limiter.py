@@ -369,4 +369,4 @@ class GateModel(RuleBasedStateMachine):
 
 
 TestGateModel = GateModel.TestCase
-TestGateModel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestGateModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

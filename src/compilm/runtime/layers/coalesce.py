@@ -6,7 +6,6 @@ wants to compare, and are never made one.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
@@ -134,6 +133,7 @@ class Coalesce:
     takes over; any other failure is everyone's. Each waits no longer than its own deadline.
     Streams are not made one.
 
+    >>> import asyncio
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> engine = CountingEngine()
     >>> pair = Coalesce()(engine.pair)
