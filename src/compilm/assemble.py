@@ -145,18 +145,14 @@ def _provider(
         from .programs.models import as_engine
 
         return Provider(lm, as_engine(lm), account)
-    pair, name = _wired(role, settings.engine, model, base_url=address, api_key=key, env=key_env)
+    pair, name = _wired(
+        role, settings.engine, model, base_url=address, api_key=key, key_env=key_env
+    )
     return Provider(lm, pair, account, name, settings.engine, blocks=settings.engine == "sdk")
 
 
 def _wired(
-    role: str,
-    engine: str,
-    model: str,
-    *,
-    base_url: str | None,
-    api_key: str | None,
-    env: str | None,
+    role: str, engine: str, model: str, *, base_url: str | None, **key: str | None
 ) -> tuple[EnginePair, str]:
     """Engines of our own for a model, and what it is called on their wire."""
     from .runtime import engines
@@ -169,7 +165,7 @@ def _wired(
             "engine = 'dspy'"
         )
     # What bounds an attempt is the policy above; this bound is for what nobody bounds.
-    given: dict[str, Any] = {"api_key": api_key, "key_env": env, "timeout": _DAY}
+    given: dict[str, Any] = {**key, "timeout": _DAY}
     if engine == "lean":
         return engines.lean(_WIRES[prefix], base_url, **given), name
     make = engines.openai_chat if prefix == "openai" else engines.anthropic_messages

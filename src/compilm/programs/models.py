@@ -181,6 +181,9 @@ class _LMEngine:
     def stream(self, request: lm15.Request) -> Iterator[Any]:
         yield from lm15.response_to_events(self.complete(request))
 
+    def close(self) -> None:
+        self._lm.close()
+
 
 class _AsyncLMEngine:
     def __init__(self, engine: _LMEngine) -> None:
@@ -193,6 +196,9 @@ class _AsyncLMEngine:
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
         for event in lm15.response_to_events(await self.complete(request)):
             yield event
+
+    async def aclose(self) -> None:
+        await self._engine._lm.aclose()
 
 
 def as_engine(lm: dspy.LM) -> EnginePair:

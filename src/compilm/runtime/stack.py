@@ -21,6 +21,7 @@ from .layers.deadline import Deadline
 from .layers.fallback import Fallback, Target
 from .layers.limiter import Gate, Limiter
 from .layers.retry import Retry
+from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 
 __all__ = ["Provider", "Stack", "Stacks"]
@@ -77,6 +78,15 @@ class Stack:
 
     lm: RoleLM
     lines: tuple[tuple[str, str], ...]
+    pair: EnginePair
+
+    def close(self) -> None:
+        """Close idle connections of threads; the next call opens others."""
+        close(self.pair.sync)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; the next call opens others."""
+        await aclose(self.pair.asynchronous)
 
     def __str__(self) -> str:
         return "\n".join(f"{name:11}{what}" for name, what in self.lines)
@@ -121,10 +131,11 @@ class Stacks:
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
-        lm = role_lm(stack(guarded[0][0], *above), first.like)
+        pair = stack(guarded[0][0], *above)
+        lm = role_lm(pair, first.like)
         lm.attempt = self._attempt(first)
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
-        return Stack(lm, tuple(told))
+        return Stack(lm, tuple(told), pair)
 
     def _above(self) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""

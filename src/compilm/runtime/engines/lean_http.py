@@ -205,6 +205,8 @@ class SyncHttp:
         while self._idle:
             self._idle.pop().close()
 
+    __del__ = close
+
 
 def _readable(sock: socket.socket) -> bool:
     """Whether bytes, or the end, have come on a connection where nothing should."""
@@ -215,6 +217,14 @@ def _readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
+def _dropped(session: Any) -> None:
+    """Give up a session whose loop is gone, without the complaint aiohttp would print."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        connector.close()
+
+
 class AsyncHttp:
     """Connections for tasks, at most `most` in each event loop."""
 
@@ -222,7 +232,7 @@ class AsyncHttp:
         self._route, self._most = _Route(base_url), most
         self._base = base_url.rstrip("/")
         self._urls: dict[str, Any] = {}
-        self._sessions: PerLoop[Any] = PerLoop(self._session)
+        self._sessions: PerLoop[Any] = PerLoop(self._session, _dropped)
 
     def _session(self) -> Any:
         import aiohttp

@@ -170,7 +170,7 @@ class _SdkSender:
 class _AsyncSdkSender:
     def __init__(self, sdk: _Sdk, cls: str, wire: Wire) -> None:
         self._sdk, self._cls, self._path = sdk, cls, wire.path
-        self._clients: PerLoop[dict[str, Any]] = PerLoop(dict)
+        self._clients: PerLoop[dict[str, Any]] = PerLoop(dict, dict.clear)
 
     def _with(self, key: str | None) -> Any:
         key, clients = key or _NO_KEY, self._clients.here()
