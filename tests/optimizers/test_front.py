@@ -45,6 +45,11 @@ def test_dollars_are_compared_where_they_are_known_and_tokens_elsewhere() -> Non
     assert point("c", 0.5, 100, 0.0).cost == 100
 
 
+def test_what_is_shipped_stands_on_the_front_though_another_beats_it() -> None:
+    points = [point("c0", 0.5, 100), point("c1", 0.8, 300), point("c2", 0.7, 400)]
+    assert [one.candidate for one in front(points, keep="c2")] == ["c0", "c1", "c2"]
+
+
 def test_nothing_has_an_empty_front() -> None:
     assert names() == []
 

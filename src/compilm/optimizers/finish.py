@@ -38,7 +38,9 @@ def finished(session: Session, outcome: Outcome, proof: Proof) -> CompileResult:
         "stop": proof.stop,
         "held_out": estimate_json(proof.held_out),
         "notes": notes,
-        "front": [point.to_json() for point in front(outcome.evidence.points())],
+        "front": [
+            point.to_json() for point in front(outcome.evidence.points(), keep=proof.shipped.id)
+        ],
         "digest": artifact.digest,
         "artifact": artifact.to_json(),
     }

@@ -90,8 +90,10 @@ class Constraints:
 FREE = Constraints()
 
 
-def front(points: Sequence[Point]) -> tuple[Point, ...]:
+def front(points: Sequence[Point], *, keep: str = "") -> tuple[Point, ...]:
     """The points that no other beats in score and cost, the cheapest first.
+
+    The candidate `keep`, what is shipped, is among them even if another beats it.
 
     One beats another if it is at least as good in both, up to 0.01 in score and 5 % in cost, and
     better by more than that in one (an epsilon-dominance archive, Laumanns et al. 2002,
@@ -105,7 +107,7 @@ def front(points: Sequence[Point]) -> tuple[Point, ...]:
     """
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -p.score.value)):
-        if not any(_beats(other, point) for other in kept):
+        if point.candidate == keep or not any(_beats(other, point) for other in kept):
             kept.append(point)
     return tuple(kept)
 

@@ -213,17 +213,20 @@ class Search:
         return self._limits.constraints.allows(self.evidence.point(candidate))
 
     def _finals(self) -> None:
-        """The leftover budget goes to the few that may be best; the best of them it is."""
+        """The leftover budget (half, where savings follow) goes to the few that may be best."""
         fitted = self.evidence.fitted()
         if fitted is None or self.best is self.evidence.baseline:
             return
         chances = fitted.best_chances(seed=self._seed)
         likely = sorted(self.evidence.candidates, key=lambda c: -chances[c.id])[:_FINALISTS]
         work: list[tuple[Candidate, int]] = []
+        share = 2 if self._recipe.economy else 1
         for finalist in likely:
             more = [(finalist, index) for index in self._order_for(finalist)]
-            if chances[finalist.id] >= _CONTENDER and self._fits([*work, *more]):
+            if chances[finalist.id] >= _CONTENDER and self._fits([*work, *more], share):
                 work += more
+        base = [(self.evidence.baseline, index) for index in self._order]
+        work += base if self._fits([*work, *base], share) else []  # what a gain is held against
         self.evidence.run(work)
         gains = self.evidence.gains()
         fit = [c for c in likely if c.id in gains and self._keeps(c)]
@@ -255,9 +258,10 @@ class Search:
         first = (racers + 1) * min(10, len(self._order)) + len(self._proposals.study)
         return self._allows() >= first
 
-    def _fits(self, work: Sequence[tuple[Candidate, int]]) -> bool:
+    def _fits(self, work: Sequence[tuple[Candidate, int]], share: int = 1) -> bool:
+        """Whether the work takes at most one in `share` of the rollouts that are left."""
         new = sum(self._evaluator.known(who, "val", index) is None for who, index in work)
-        return self._allows() >= new
+        return self._allows() >= share * new
 
     def _allows(self) -> int:
         return self._meter.allows(len(self.best.predictors))
