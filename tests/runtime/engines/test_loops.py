@@ -13,20 +13,22 @@ from compilm.runtime.engines.loops import PerLoop
 
 def test_what_was_not_closed_in_its_loop_is_dropped_by_the_next_and_with_its_owner() -> None:
     dropped: list[object] = []
-    made = PerLoop(object, dropped.append)
+    owner = [PerLoop(object, dropped.append)]
 
     async def here() -> object:
-        assert made.here() is made.here()
-        return made.here()
+        assert owner[0].here() is owner[0].here()
+        return owner[0].here()
 
-    async def left() -> object:
-        return made.here() if made.leave() is None else None
+    async def closed() -> object:
+        owner[0].here()
+        return owner[0].leave()
 
     first, second = asyncio.run(here()), asyncio.run(here())
     assert dropped == [first]
-    third = asyncio.run(left())
+    assert asyncio.run(closed()) not in dropped
+    third = asyncio.run(here())
     assert dropped == [first, second]
-    del made
+    owner.clear()
     gc.collect()
     assert dropped == [first, second, third]
 

@@ -13,7 +13,7 @@ import socket
 import threading
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -222,7 +222,10 @@ def _dropped(session: Any) -> None:
     connector = session.connector
     session.detach()
     if connector is not None:
-        connector.close()
+        # Its first step marks it as closed; the rest would wait, in a loop that is no more.
+        steps = connector.close().__await__()
+        with suppress(RuntimeError, StopIteration):
+            next(steps)
 
 
 class AsyncHttp:
