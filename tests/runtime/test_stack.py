@@ -75,9 +75,8 @@ def test_a_failing_first_costs_one_attempt_before_the_second_is_asked(
     serve: Any, engine: str, way: str, fault: str
 ) -> None:
     first, second = serve(fault, retry_after="30"), serve("ok", answer="5")
-    began = time.monotonic()
-    assert asked(role(engine, first, second), RuntimeSettings(), way) == "5"
-    assert time.monotonic() - began < 10.0  # not the thirty seconds that the first wants
+    within = RuntimeSettings(deadline=29.0)  # the thirty seconds that the first wants are not there
+    assert asked(role(engine, first, second), within, way) == "5"
     assert (len(first.seen), len(second.seen)) == (1, 1)
     assert (first.seen[0].body["model"], second.seen[0].body["model"]) == ("first", "second")
 
