@@ -25,12 +25,9 @@ def test_settings_reach_the_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = role(base_url="http://h/v1", temperature=0.3, max_tokens=99, key_env="MY_KEY")
     lm = assemble.lm_for("default", settings)
     assert (lm.model, lm.num_retries) == ("openai/m", 0)
-    assert lm.kwargs == {
-        "temperature": 0.3,
-        "max_tokens": 99,
-        "api_base": "http://h/v1",
-        "api_key": "sk-secret",
-    }
+    assert lm.kwargs == {"temperature": 0.3, "max_tokens": 99}
+    assert lm.like.num_retries == 0
+    assert lm.like.kwargs == {**lm.kwargs, "api_base": "http://h/v1", "api_key": "sk-secret"}
 
 
 def test_what_is_not_set_is_not_sent() -> None:
@@ -57,10 +54,41 @@ def test_settings_that_dspy_refuses_are_told_with_the_role(settings: RoleSetting
         assemble.lm_for("default", settings)
 
 
-@pytest.mark.parametrize("models", [(), ("openai/a", "openai/b")])
-def test_a_role_has_one_model(models: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=rf"names {len(models)} models"):
-        assemble.lm_for("default", RoleSettings(model=models))
+def test_a_role_without_a_model_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"\[lm.default\] names no model"):
+        assemble.lm_for("default", RoleSettings())
+
+
+PAIR = ("openai/a", "anthropic/b")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (RoleSettings(PAIR, base_url="http://h"), "one base_url for models of several providers"),
+        (RoleSettings(PAIR, key_env="MY_KEY"), "one key_env for models of several providers"),
+        (RoleSettings(PAIR, base_url=("http://h",)), "base_url lists 1 for 2 models"),
+        (RoleSettings(("openai/a", "embedded/base")), "'embedded/base' in a chain"),
+        (RoleSettings(("groq/a",), engine="lean"), "asks openai and anthropic.*not 'groq/a'"),
+        (RoleSettings(("groq/a",), engine="sdk"), "asks openai and anthropic.*not 'groq/a'"),
+    ],
+)
+def test_a_chain_that_means_nothing_certain_is_refused(settings: RoleSettings, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        assemble.lm_for("default", settings)
+
+
+def test_each_model_of_a_chain_has_its_address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "a")
+    monkeypatch.setenv("B_KEY", "b")
+    settings = RoleSettings(PAIR, base_url=("http://a", "http://b"), key_env=("A_KEY", "B_KEY"))
+    told = [assemble._provider("x", settings, *each) for each in zip(
+        PAIR, settings.base_url or (), settings.key_env or (), strict=True
+    )]  # fmt: skip
+    assert [(p.like.kwargs["api_base"], p.like.kwargs["api_key"], p.account) for p in told] == [
+        ("http://a", "a", "http://a A_KEY"),
+        ("http://b", "b", "http://b B_KEY"),
+    ]
 
 
 def test_with_nothing_configured_it_is_the_embedded_engine_or_dspys_own() -> None:
@@ -89,7 +117,9 @@ def test_an_embedded_model_that_is_not_there_is_told() -> None:
 def test_no_key_is_in_what_an_lm_saves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret")
     lm = assemble.lm_for("default", role(key_env="MY_KEY"))
-    assert "sk-secret" not in json.dumps(lm.dump_state())
+    assert "sk-secret" not in json.dumps(lm.like.dump_state())
+    with pytest.raises(TypeError, match="cannot be saved"):
+        lm.dump_state()
 
 
 def test_the_retry_layer_uses_the_clock_it_is_given() -> None:
@@ -97,3 +127,4 @@ def test_the_retry_layer_uses_the_clock_it_is_given() -> None:
     layer = assemble.retry_layer(clock)
     assert isinstance(layer, Retry)
     assert (layer.clock, layer.attempts, layer.cap) == (clock, 4, 30.0)
+    assert assemble.retry_layer(clock, attempts=2).attempts == 2

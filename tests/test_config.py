@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compilm.config import Config, SplitSettings, find_file, load_config, parse_budget
+from compilm.config import (
+    Config,
+    RuntimeSettings,
+    SplitSettings,
+    find_file,
+    load_config,
+    parse_budget,
+)
 from compilm.config.values import KEYS, ROLE_KEYS
 from compilm.errors import ConfigError
 
@@ -75,6 +82,43 @@ def refused(folder: Path, text: str | None = None, **more: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         load(folder, text, **more)
     return str(caught.value)
+
+
+def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        [lm.default]
+        model = ["a/b", "c/d"]
+        base_url = ["http://a", "http://c"]
+        engine = "lean"
+        [runtime]
+        timeout = 5
+        deadline = 9.5
+        attempts = 2
+        breaker = 3
+        tokens_per_minute = 7
+        """,
+        env={"COMPILM_RUNTIME_REQUESTS_PER_MINUTE": "60", "COMPILM_LM_DEFAULT_KEY_ENV": "MY_KEY"},
+    )
+    assert config.runtime == RuntimeSettings(32, 5.0, 9.5, 2, 3, 60.0, 7.0)
+    assert config.lm["default"].base_url == ("http://a", "http://c")
+    assert (config.lm["default"].key_env, config.lm["default"].engine) == ("MY_KEY", "lean")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("runtime.timeouts = 3", "unknown key 'runtime.timeouts'; did you mean 'runtime.timeout'"),
+        ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
+        ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
+        ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
+        ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),
+        ("lm.default.base_url = 3", "one text for each model"),
+    ],
+)
+def test_a_runtime_that_makes_no_sense_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    assert told in refused(tmp_path, text)
 
 
 def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:

@@ -154,16 +154,16 @@ def _counted(label: str) -> tuple[int, str]:
     return int("0" + "".join(filter(str.isdigit, label))), label
 
 
-def _right(gold: Any, pred: Any, trace: Any = None) -> float:  # noqa: ARG001
+def _right(gold: Any, pred: Any, trace: Any = None) -> float:
     return float(getattr(pred, "label", None) == gold.label)
 
 
 def _right_with_words(
     gold: Any,
     pred: Any,
-    trace: Any = None,  # noqa: ARG001  # DSPy and GEPA give five arguments, by these names
-    pred_name: str | None = None,  # noqa: ARG001
-    pred_trace: Any = None,  # noqa: ARG001
+    trace: Any = None,  # DSPy and GEPA give five arguments, by these names
+    pred_name: str | None = None,
+    pred_trace: Any = None,
 ) -> dspy.Prediction:
     if _right(gold, pred):
         return dspy.Prediction(score=1.0, feedback="Correct.")
@@ -204,7 +204,7 @@ def _details(one: Any) -> set[tuple[str, str]]:
     return {(name, value) for name, value in values.items() if value not in ("", _NONE)}
 
 
-def _read_well(gold: Any, pred: Any, trace: Any = None) -> float:  # noqa: ARG001
+def _read_well(gold: Any, pred: Any, trace: Any = None) -> float:
     intents = f1(set(gold.intents), set(getattr(pred, "intents", None) or ()))
     return (intents + f1(_details(gold), _details(pred))) / 2
 
@@ -212,9 +212,9 @@ def _read_well(gold: Any, pred: Any, trace: Any = None) -> float:  # noqa: ARG00
 def _read_well_with_words(
     gold: Any,
     pred: Any,
-    trace: Any = None,  # noqa: ARG001
-    pred_name: str | None = None,  # noqa: ARG001
-    pred_trace: Any = None,  # noqa: ARG001
+    trace: Any = None,
+    pred_name: str | None = None,
+    pred_trace: Any = None,
 ) -> dspy.Prediction:
     given = set(getattr(pred, "intents", None) or ())
     told = [f"`intents` should be {intent!r}." for intent in gold.intents if intent not in given]
@@ -236,8 +236,8 @@ def _claims(name: str, seed: int, *, sizes: tuple[int, int, int]) -> Task:
         gold: Any,
         pred: Any,
         trace: Any = None,
-        pred_name: str | None = None,  # noqa: ARG001
-        pred_trace: Any = None,  # noqa: ARG001
+        pred_name: str | None = None,
+        pred_trace: Any = None,
     ) -> Any:
         return resolved(gold, pred, trace)
 

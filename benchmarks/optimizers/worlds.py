@@ -206,7 +206,7 @@ class World:
         """The program to optimize, as its author wrote it: no instruction, no demonstrations."""
         return OneStep() if self.parameters.steps == 1 else TwoSteps()
 
-    def metric(self, gold: Any, pred: Any, trace: Any = None) -> float:  # noqa: ARG002
+    def metric(self, gold: Any, pred: Any, trace: Any = None) -> float:
         """1 for the right label, else 0."""
         return float(getattr(pred, "label", None) == gold.label)
 
@@ -214,9 +214,9 @@ class World:
         self,
         gold: Any,
         pred: Any,
-        trace: Any = None,  # noqa: ARG002  # DSPy and GEPA give five arguments, by these names
+        trace: Any = None,  # DSPy and GEPA give five arguments, by these names
         pred_name: str | None = None,
-        pred_trace: Any = None,  # noqa: ARG002
+        pred_trace: Any = None,
     ) -> dspy.Prediction:
         """The same score, and in words what went wrong: for the named predictor, else for all."""
         score = self.metric(gold, pred)

@@ -32,6 +32,7 @@ from .optimizers.plan import Plan, plan_job
 from .optimizers.recipes import recipe
 from .optimizers.result import CompileResult
 from .optimizers.rollout import Rollout
+from .programs.models import RoleLM
 from .progress import watch
 from .report import render as render_page
 from .tracking import track as track_run
@@ -67,6 +68,7 @@ def compile(
     track: str | None = None,
     allow_leaks: bool = False,
     split_note: str = "",
+    attempts: int = 4,
     clock: Clock = SYSTEM_CLOCK,
 ) -> CompileResult:
     """The compiled program with the proof that it is better, or the given one if it is not.
@@ -81,7 +83,7 @@ def compile(
     not a language model. journal: a path makes the compile resumable: the same call goes on where
     a killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
     constraints: limits on what may be shipped, in dollars, tokens or score. track: an MLflow
-    tracking URI.
+    tracking URI. attempts: requests for one call at most, retries included; a budget counts each.
 
     Raises `UsageError` and its kin for what the caller can mend. A budget that ends, an interrupt
     and a provider's refusal do not raise: `result.stop` says so.
@@ -99,6 +101,7 @@ def compile(
         budget, roles, seed, concurrency, journal, freeze, constraints, name, reference,
         allow_leaks, split_note, clock,
     )  # fmt: skip
+    job = replace(job, retry=retry_layer(clock, attempts))
     with watch(job.journal, job.run, mode=progress, stream=sys.stderr):
         result = compile_job(job)
     result = replace(result, render=_render)
@@ -167,6 +170,7 @@ def evaluate(
     seed: int = 0,
     concurrency: int = 32,
     journal: Journal | str | Path | None = None,
+    attempts: int = 4,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Evaluation:
     """The score of `program` on `data`, and against another program on the same examples.
@@ -185,7 +189,7 @@ def evaluate(
         job = Job(
             one, as_metric(metric), examples, examples, examples, 0, limit,
             _roles(roles), seed, kept, "eval", concurrency=concurrency,
-            retry=retry_layer(clock), clock=clock,
+            retry=retry_layer(clock, attempts), clock=clock,
         )  # fmt: skip
         return measure(job)
 
@@ -242,6 +246,7 @@ def _job(
     train, val, test, said = _splits(trainset, valset, testset, seed)
     notes = _leak_notes({"train": train, "val": val, "test": test}, allow_leaks)
     bound = _roles(roles)
+    notes += _chain_notes(bound)
     return Job(
         program, as_metric(metric), train, val, test, level,
         budget or _budget(level, len(val), len(test)), bound, seed, _journal(journal),
@@ -271,6 +276,15 @@ def _leak_notes(splits: Mapping[str, DataSet], allow: bool) -> list[str]:
     if max(map(len, splits.values())) > NEAR_ROWS:
         notes.append(f"near duplicates were looked for in the first {NEAR_ROWS:,} rows of a split")
     return notes
+
+
+def _chain_notes(roles: Mapping[str, dspy.LM]) -> list[str]:
+    """A score is of one model: of a chain the first is asked, and that is said."""
+    return [
+        f"{role}: {lm.model} alone is asked; {', '.join(lm.fallbacks)} stand in when it is served"
+        for role, lm in roles.items()
+        if isinstance(lm, RoleLM) and lm.fallbacks
+    ]
 
 
 def _splits(

@@ -7,30 +7,37 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .clock import SYSTEM_CLOCK, Clock
-from .engine import Layer
+from .config import RoleSettings, RuntimeSettings
+from .engine import EnginePair, Layer
 from .errors import ConfigError
 
 if TYPE_CHECKING:
     import dspy
 
-    from .config import RoleSettings
+    from .runtime.stack import Provider, Stack, Stacks
 
-__all__ = ["default_lm", "lm_for", "retry_layer", "roles_from"]
+__all__ = ["default_lm", "lm_for", "retry_layer", "roles_from", "stacks_from"]
 
 _EMBEDDED = "embedded/"
 _DEFAULT = "embedded/base"
+_DAY = 86_400.0  # seconds
+_WIRES = {"openai": "openai-chat", "anthropic": "anthropic-messages"}
 
 
-def roles_from(settings: Mapping[str, RoleSettings]) -> dict[str, dspy.LM]:
+def roles_from(
+    settings: Mapping[str, RoleSettings], runtime: RuntimeSettings | None = None
+) -> dict[str, dspy.LM]:
     """An LM for every configured role, `default` always among them.
 
     With nothing configured, `default` is the embedded engine: no key, no network, no language
-    model. Where a provider is configured, it is used or the error is told; nothing falls back.
+    model. Where a provider is configured, it is used or the error is told; what is asked instead
+    of it is what the role names, and nothing else.
 
     >>> roles_from({})["default"].model
     'embedded/base'
     """
-    roles = {role: lm_for(role, found) for role, found in settings.items() if found.model}
+    stacks = _stacks(runtime)
+    roles = {role: lm_for(role, found, stacks) for role, found in settings.items() if found.model}
     if roles and "default" not in roles:
         raise ConfigError(
             f"roles {sorted(roles)} are configured and 'default' is not: add [lm.default] with "
@@ -51,27 +58,133 @@ def default_lm() -> dspy.LM:
     return embedded_lm(_DEFAULT)
 
 
-def lm_for(role: str, settings: RoleSettings) -> dspy.LM:
-    """The LM of one role; keys are read from the environment only."""
-    if len(settings.model) != 1:
-        raise ConfigError(
-            f"[lm.{role}] model names {len(settings.model)} models: name one. A chain of "
-            "fallbacks is not built yet"
-        )
-    model = settings.model[0]
-    if model.startswith(_EMBEDDED):
+def lm_for(role: str, settings: RoleSettings, stacks: Stacks | None = None) -> dspy.LM:
+    """The LM of one role: its models under the policies; keys are read from the environment only.
+
+    The embedded engine is in this process and has no policies around it.
+    """
+    if len(settings.model) == 1 and settings.model[0].startswith(_EMBEDDED):
         from .runtime.embedded import embedded_lm
 
-        return embedded_lm(model)
+        return embedded_lm(settings.model[0])
+    return _stack_for(role, settings, stacks or _stacks(None)).lm
+
+
+def stacks_from(
+    settings: Mapping[str, RoleSettings], runtime: RuntimeSettings | None = None
+) -> dict[str, Stack]:
+    """The stack of every role that asks providers.
+
+    >>> found = stacks_from({"default": RoleSettings(model=("openai/gpt-5-mini", "openai/gpt-5"))})
+    >>> [what for name, what in found["default"].lines if name == "provider"]
+    ['1. openai/gpt-5-mini by dspy', '2. openai/gpt-5 by dspy']
+    """
+    stacks = _stacks(runtime)
+    return {
+        role: _stack_for(role, found, stacks)
+        for role, found in settings.items()
+        if found.model and not (len(found.model) == 1 and found.model[0].startswith(_EMBEDDED))
+    }
+
+
+def _stacks(runtime: RuntimeSettings | None) -> Stacks:
+    from .runtime.stack import Stacks
+
+    return Stacks(runtime or RuntimeSettings())
+
+
+def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
+    if not settings.model:
+        raise ConfigError(f"[lm.{role}] names no model: name one, or several in order of fallback")
+    embedded = [model for model in settings.model if model.startswith(_EMBEDDED)]
+    if embedded:
+        raise ConfigError(
+            f"[lm.{role}] names {embedded[0]!r} in a chain: the embedded engine is no language "
+            "model and stands in for none; name it alone, or leave it out"
+        )
+    addresses = _each(role, "base_url", settings.base_url, settings.model)
+    keys = _each(role, "key_env", settings.key_env, settings.model)
+    return stacks.over(
+        *(
+            _provider(role, settings, model, address, key)
+            for model, address, key in zip(settings.model, addresses, keys, strict=True)
+        )
+    )
+
+
+def _each(
+    role: str, name: str, given: str | tuple[str, ...] | None, models: tuple[str, ...]
+) -> tuple[str | None, ...]:
+    """The setting of each model: one text serves all only where all are of one provider."""
+    if given is None:
+        return (None,) * len(models)
+    if isinstance(given, str):
+        if len({model.partition("/")[0] for model in models}) > 1:
+            raise ConfigError(
+                f"[lm.{role}] has one {name} for models of several providers: write a list with "
+                f"{len(models)} texts, one for each model"
+            )
+        return (given,) * len(models)
+    if len(given) != len(models):
+        raise ConfigError(
+            f"[lm.{role}] {name} lists {len(given)} for {len(models)} models: one for each"
+        )
+    return given
+
+
+def _provider(
+    role: str, settings: RoleSettings, model: str, address: str | None, key_env: str | None
+) -> Provider:
+    """One model as the settings of its role ask it."""
+    from .runtime.stack import Provider
+
+    key = _key(role, key_env) if key_env is not None else None
+    lm = _lm(role, settings, model, address, key)
+    account = " ".join(filter(None, (address or model.partition("/")[0], key_env)))
+    if settings.engine == "dspy":
+        from .programs.models import as_engine
+
+        return Provider(lm, as_engine(lm), account)
+    pair, name = _wired(
+        role, settings.engine, model, base_url=address, api_key=key, key_env=key_env
+    )
+    return Provider(lm, pair, account, name, settings.engine, blocks=settings.engine == "sdk")
+
+
+def _wired(
+    role: str, engine: str, model: str, *, base_url: str | None, **key: str | None
+) -> tuple[EnginePair, str]:
+    """Engines of our own for a model, and what it is called on their wire."""
+    from .runtime import engines
+
+    prefix, _, name = model.partition("/")
+    if prefix not in _WIRES or not name:
+        raise ConfigError(
+            f"[lm.{role}] engine {engine!r} asks {' and '.join(_WIRES)}, and servers that speak as "
+            f"they do, not {model!r}: write openai/NAME with the base_url of such a server, or "
+            "engine = 'dspy'"
+        )
+    # What bounds an attempt is the policy above; this bound is for what nobody bounds.
+    given: dict[str, Any] = {**key, "timeout": _DAY}
+    if engine == "lean":
+        return engines.lean(_WIRES[prefix], base_url, **given), name
+    make = engines.openai_chat if prefix == "openai" else engines.anthropic_messages
+    return make(base_url, **given), name
+
+
+def _lm(
+    role: str, settings: RoleSettings, model: str, address: str | None, key: str | None
+) -> dspy.LM:
+    """The plain `dspy.LM` of a model; its own retries are off."""
     import dspy
 
     options: dict[str, Any] = {"temperature": settings.temperature}
     if settings.max_tokens is not None:
         options["max_tokens"] = settings.max_tokens
-    if settings.base_url is not None:
-        options["api_base"] = settings.base_url
-    if settings.key_env is not None:
-        options["api_key"] = _key(role, settings.key_env)
+    if address is not None:
+        options["api_base"] = address
+    if key is not None:
+        options["api_key"] = key
     try:
         return dspy.LM(model, num_retries=0, **options)
     except (dspy.LMError, ValueError) as error:  # settings that DSPy refuses for this model
@@ -88,8 +201,8 @@ def _key(role: str, variable: str) -> str:
     return key
 
 
-def retry_layer(clock: Clock = SYSTEM_CLOCK) -> Layer:
-    """The layer that repeats failed attempts: 4 in all, full jitter from 1 s up to 30 s."""
+def retry_layer(clock: Clock = SYSTEM_CLOCK, attempts: int = 4) -> Layer:
+    """The layer that repeats failed attempts, full jitter from 1 s up to 30 s."""
     from .runtime.layers.retry import Retry
 
-    return Retry(clock=clock)
+    return Retry(attempts, clock=clock)

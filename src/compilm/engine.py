@@ -11,7 +11,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["SAMPLE", "AsyncEngine", "Engine", "EnginePair", "Layer", "Sample", "stack"]
+__all__ = [
+    "DEADLINE",
+    "SAMPLE",
+    "AsyncEngine",
+    "Engine",
+    "EnginePair",
+    "Layer",
+    "Sample",
+    "remaining",
+    "stack",
+]
 
 Request: TypeAlias = Any  # dspy.lm15.Request; not imported, so that this contract needs no dspy
 Response: TypeAlias = Any  # dspy.lm15.Response
@@ -76,3 +86,19 @@ class Sample:
 
 
 SAMPLE: ContextVar[Sample | None] = ContextVar("compilm_sample", default=None)
+
+DEADLINE: ContextVar[float | None] = ContextVar("compilm_deadline", default=None)
+"""The instant, by the clock of the stack, after which nobody waits for the answer any more.
+
+An engine that waits on a wire bounds each wait by it: in a thread nothing else can end one.
+"""
+
+
+def remaining(now: float) -> float:
+    """Seconds from `now` to the deadline of the context; infinite where there is none.
+
+    >>> remaining(now=5.0)
+    inf
+    """
+    until = DEADLINE.get()
+    return float("inf") if until is None else until - now

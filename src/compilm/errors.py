@@ -9,9 +9,13 @@ CompilmError
 │       ├── MetricError          the metric; carries the example's id
 │       └── DataError            the data; carries file, line and field
 ├── Refused                      nothing was tried; `retry_after` says when to ask again
-│   └── BudgetExceeded           the budget would be crossed                       exit 5
+│   ├── BudgetExceeded           the budget would be crossed                       exit 5
+│   ├── CircuitOpen              the provider failed too often just now
+│   └── LimitReached             a limit would let the call start only after its deadline
 ├── CallFailed                   a model was asked and failed; the cause is chained  exit 4
-│   └── ProviderRejected         authentication, billing or permission: retrying cannot help
+│   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
+│   ├── DeadlineExceeded         the caller's time was over before the answer
+│   └── NoneAnswered             every provider of a chain failed; lists why
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -24,6 +28,7 @@ RunStopped (BaseException)       ends a compile at once; user code cannot swallo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
@@ -34,13 +39,17 @@ __all__ = [
     "ArtifactUnreadable",
     "BudgetExceeded",
     "CallFailed",
+    "CircuitOpen",
     "CompilmError",
     "ConfigError",
     "ContractError",
     "DataError",
+    "DeadlineExceeded",
     "JournalError",
+    "LimitReached",
     "MetricError",
     "MissingExtra",
+    "NoneAnswered",
     "ProgramError",
     "ProviderRejected",
     "Refused",
@@ -140,6 +149,14 @@ class BudgetExceeded(Refused):
     exit_code = 5
 
 
+class CircuitOpen(Refused):
+    """The provider failed too often just now to be asked again; see `retry_after`."""
+
+
+class LimitReached(Refused):
+    """A limit would let the call start only after its deadline, so it was not started."""
+
+
 class CallFailed(CompilmError):
     """A model was asked and did not answer; the provider's error is the `__cause__`."""
 
@@ -148,6 +165,37 @@ class CallFailed(CompilmError):
 
 class ProviderRejected(CallFailed):
     """The provider refuses this account (authentication, billing, permission)."""
+
+
+class DeadlineExceeded(CallFailed):
+    """The time the caller gave was over before the answer; what was asked may be paid for."""
+
+
+class NoneAnswered(CallFailed):
+    """Every provider of a chain failed. `failures` holds a name and an error for each, in order.
+
+    >>> print(NoneAnswered([("a", ValueError("down")), ("b", KeyError("x"))]))
+    none of 2 answered
+    ├─ a: ValueError: down
+    └─ b: KeyError: 'x'
+    """
+
+    def __init__(self, failures: Sequence[tuple[str, Exception]]) -> None:
+        self.failures = tuple(failures)
+        super().__init__(_drawn(self.failures))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.failures,))
+
+
+def _drawn(failures: Sequence[tuple[str, Exception]]) -> str:
+    lines = [f"none of {len(failures)} answered"]
+    for place, (name, error) in enumerate(failures, start=1):
+        mark, below = ("└─ ", "   ") if place == len(failures) else ("├─ ", "│  ")
+        what = str(error).partition("\n\n")[0]  # lm15 gives its advice after an empty line
+        told = f"{name}: {type(error).__name__}: {what}".splitlines()
+        lines += [mark + told[0], *(below + line for line in told[1:])]
+    return "\n".join(lines)
 
 
 class JournalError(CompilmError):

@@ -118,6 +118,40 @@ def test_the_configuration_is_named(keyless: Path, command: Command) -> None:
     assert found(command)["config"] == [("ok", "compilm.toml")]
 
 
+CHAIN = """
+[lm.default]
+model = ["openai/a", "anthropic/b"]
+engine = "lean"
+[lm.judge]
+model = "openai/c"
+key_env = "JUDGE_KEY"
+[lm.small]
+model = "embedded/base"
+[runtime]
+deadline = 7
+attempts = 2
+"""
+
+
+def test_the_stack_of_each_role_is_told_as_it_is_built(keyless: Path, command: Command) -> None:
+    (keyless / "compilm.toml").write_text(CHAIN)
+    told = found(command)
+    assert [text.split()[0] for _, text in told["lm.default"]] == [
+        "deadline", "coalesce", "retry", "fallback",
+        *["breaker", "limiter", "timeout", "provider"] * 2,
+    ]  # fmt: skip
+    assert ("ok", "deadline   7 s for a call in all") in told["lm.default"]
+    assert ("ok", "provider   2. anthropic/b by lean") in told["lm.default"]
+    assert "lm.judge" not in told  # its key is missing, and that is told
+    assert "lm.small" not in told  # in this process, with nothing between
+
+
+def test_a_role_that_cannot_be_built_is_told(keyless: Path, command: Command) -> None:
+    (keyless / "compilm.toml").write_text('[lm.default]\nmodel = ["openai/a", "embedded/base"]')
+    ((sign, text),) = found(command)["lm.default"]
+    assert (sign, "in a chain" in text) == ("xx", True)
+
+
 def test_a_journal_that_cannot_be_written_is_told(keyless: Path, command: Command) -> None:
     (keyless / "file").write_text("")
     done = command("doctor", "--set", "compile.journal=file/run.db")

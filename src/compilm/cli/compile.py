@@ -109,6 +109,7 @@ def _compiled(
         reference=config.program or "",
         progress=progress,
         track=config.track.mlflow,
+        attempts=config.runtime.attempts,
     )
 
 

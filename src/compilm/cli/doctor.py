@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from ..config import Config
+from ..errors import ConfigError
 from .options import configuration
 from .out import Out
 from .place import journal_path, shown
@@ -119,13 +120,34 @@ def _combinations(_: Config) -> Iterator[Finding]:
 
 def _keys(config: Config) -> Iterator[Finding]:
     """The names of the key variables that are set; their values are never read further."""
-    named = {role.key_env for role in config.lm.values() if role.key_env}
+    named = {name for role in config.lm.values() for name in _texts(role.key_env)}
     present = sorted(n for n in os.environ if os.environ[n] and _KEY_NAMES.fullmatch(n))
     present += sorted(name for name in named - set(present) if os.environ.get(name))
     told = ", ".join(present) or "none set: only the embedded engine can answer"
     yield Finding("ok" if present else "!!", "keys", told)
     for name in sorted(named - set(present)):
         yield Finding("xx", "keys", f"{name} is named in the configuration and not set")
+
+
+def _texts(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else given or ()
+
+
+def _stacks(config: Config) -> Iterator[Finding]:
+    """What stands between the program and its providers, as it is built; nothing is asked."""
+    from ..assemble import stacks_from
+
+    for role, settings in config.lm.items():
+        if not all(map(os.environ.get, _texts(settings.key_env))):
+            continue  # told above
+        try:
+            found = stacks_from({role: settings}, config.runtime)
+        except ConfigError as error:
+            yield Finding("xx", f"lm.{role}", str(error))
+            continue
+        for stack in found.values():
+            for name, what in stack.lines:
+                yield Finding("ok", f"lm.{role}", f"{name:11}{what}")
 
 
 def _journal(config: Config) -> Iterator[Finding]:
@@ -171,6 +193,7 @@ _LOOKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _combinations,
     _configured,
     _keys,
+    _stacks,
     _journal,
     _embedded,
 )

@@ -94,6 +94,7 @@ def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Ou
             journal=journal,
             seed=config.compile.seed,
             against=_reference(args.against, config),
+            attempts=config.runtime.attempts,
         )
     finally:
         journal.close()

@@ -59,12 +59,15 @@ def loaded(text: str, config: Config, out: Out) -> Runtime:
 def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
     """A model for each role that the artifact has; an embedded one is left to the runtime."""
     from ..assemble import lm_for, roles_from
+    from ..runtime.stack import Stacks
 
     roles = {"default", *found.models, *(each.role for each in found.predictors)}
     if config.lm:
-        return {role: lm for role, lm in roles_from(config.lm).items() if role in roles}
+        bound = roles_from(config.lm, config.runtime)
+        return {role: lm for role, lm in bound.items() if role in roles}
+    stacks = Stacks(config.runtime)
     return {
-        role: lm_for(role, RoleSettings(model=(model,)))
+        role: lm_for(role, RoleSettings(model=(model,)), stacks)
         for role, model in found.models.items()
         if not model.startswith(EMBEDDED)
     }

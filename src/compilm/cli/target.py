@@ -103,7 +103,7 @@ def roles_of(config: Config) -> dict[str, dspy.LM]:
     """The configured models by role; the embedded engine where none is configured."""
     from ..assemble import roles_from
 
-    return dict(roles_from(config.lm))
+    return dict(roles_from(config.lm, config.runtime))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -24,16 +24,19 @@ _ABOUT = ("file", "folder", "cwd", "target", "targets", "origins")
 
 @dataclass(frozen=True, slots=True)
 class RoleSettings:
-    """How one role is answered: its model, and how to ask it. More than one is refused today.
+    """How one role is answered: its models in order of fallback, and how to ask them.
 
     `key_env` names the environment variable that holds the key; the key itself is never kept.
+    `base_url` and `key_env` are one text, or one for each model. `engine` is what asks: `dspy`,
+    `lean` or `sdk`.
     """
 
     model: tuple[str, ...] = ()
-    base_url: str | None = None
+    base_url: str | tuple[str, ...] | None = None
     temperature: float | None = None
     max_tokens: int | None = None
-    key_env: str | None = None
+    key_env: str | tuple[str, ...] | None = None
+    engine: str = "dspy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,23 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How an artifact is served."""
+    """What stands between a program and its providers when it is served; times are seconds.
+
+    `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
+    attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
+    asked once a round. `breaker` failures in a row keep a model from being asked for a while.
+
+    >>> RuntimeSettings().timeout, RuntimeSettings().deadline
+    (45.0, 120.0)
+    """
 
     concurrency: int = 32
+    timeout: float = 45.0
+    deadline: float = 120.0
+    attempts: int = 4
+    breaker: int = 5
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,23 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _text_or_texts(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, (list, tuple)):
+        return _texts(value)
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong("a text, or a list with one text for each model")
+    return value
+
+
+def _one_of(*known: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in known:
+            raise Wrong(f"one of {', '.join(known)}")
+        return str(value)
+
+    return read
+
+
 def _number(low: float = -_INFINITE, high: float = _INFINITE) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -161,10 +178,11 @@ def _constraints(value: Any) -> dict[str, float]:
 
 ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "model": _texts,
-    "base_url": _text,
+    "base_url": _text_or_texts,
     "temperature": _number(0, 2),
     "max_tokens": _whole(1),
-    "key_env": _text,
+    "key_env": _text_or_texts,
+    "engine": _one_of("dspy", "lean", "sdk"),
 }
 KEYS: dict[str, Callable[[Any], Any]] = {
     "program": _text,
@@ -194,6 +212,12 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "gate.fail_under": _number(),
     "gate.max_regression": _number(0),
     "runtime.concurrency": _whole(1, 4096),
+    "runtime.timeout": _number(0.001, 86_400),
+    "runtime.deadline": _number(0.001, 86_400),
+    "runtime.attempts": _whole(1, 100),
+    "runtime.breaker": _whole(1, 1000),
+    "runtime.requests_per_minute": _number(0.01),
+    "runtime.tokens_per_minute": _number(1),
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric")

@@ -72,8 +72,9 @@ def identity(lm: dspy.LM) -> str:
     True
     """
     settings = {key: value for key, value in lm.kwargs.items() if key not in _CONNECTION}
-    address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
-    engine = getattr(lm, "engine", "auto")
+    asked = lm.like if isinstance(lm, RoleLM) and lm.attempt is not None else lm
+    address = asked.kwargs.get("api_base") or asked.kwargs.get("base_url")
+    engine = getattr(asked, "engine", "auto")
     state = engine.dump_state() if hasattr(engine, "dump_state") else type(engine).__qualname__
     parts = [lm.model, lm.model_type, address, sorted((k, repr(v)) for k, v in settings.items())]
     return canonical.digest([*parts, engine if isinstance(engine, str) else state])
@@ -180,6 +181,9 @@ class _LMEngine:
     def stream(self, request: lm15.Request) -> Iterator[Any]:
         yield from lm15.response_to_events(self.complete(request))
 
+    def close(self) -> None:
+        self._lm.close()
+
 
 class _AsyncLMEngine:
     def __init__(self, engine: _LMEngine) -> None:
@@ -193,15 +197,32 @@ class _AsyncLMEngine:
         for event in lm15.response_to_events(await self.complete(request)):
             yield event
 
+    async def aclose(self) -> None:
+        await self._engine._lm.aclose()
+
 
 def as_engine(lm: dspy.LM) -> EnginePair:
-    """`lm` as an engine pair: one attempt a call, errors as DSPy classifies them."""
+    """`lm` as an engine pair: one attempt a call, errors as DSPy classifies them.
+
+    Of an LM over a stack of policies it is one attempt at its first provider: whoever asks for an
+    engine has policies of its own, and two retries would multiply.
+    """
+    if isinstance(lm, RoleLM) and lm.attempt is not None:
+        return lm.attempt
     engine = _LMEngine(lm)
     return EnginePair(engine, _AsyncLMEngine(engine))
 
 
 class RoleLM(dspy.LM):
-    """The LM of a role: its engine is a stack, and each call tells it which sample is meant."""
+    """The LM of a role: its engine is a stack, and each call tells it which sample is meant.
+
+    `like` is the LM it asks as. Where the stack has policies of its own, `attempt` is one attempt
+    at its first provider, and `fallbacks` names the models that are asked after that one.
+    """
+
+    like: dspy.LM
+    attempt: EnginePair | None = None
+    fallbacks: tuple[str, ...] = ()
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
         with _sampled(self, kwargs):
@@ -232,7 +253,7 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
     settings = {key: value for key, value in like.kwargs.items() if key not in _CONNECTION}
     limits = [settings.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
     front = _Front(engine.sync, like)
-    return RoleLM(
+    made = RoleLM(
         like.model,
         model_type=like.model_type,
         max_tokens=limits[0] or limits[1],
@@ -243,6 +264,8 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
         use_developer_role=getattr(like, "use_developer_role", False),
         **settings,
     )
+    made.like = like
+    return made
 
 
 class _Front:

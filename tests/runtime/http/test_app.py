@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from compilm.artifact import Nearest
+from compilm.config import RuntimeSettings
 from compilm.errors import (
     BudgetExceeded,
     CallFailed,
@@ -32,6 +33,7 @@ from compilm.programs.dspy_state import adopt
 from compilm.programs.predictors import applied, shape
 from compilm.runtime.http.app import create_app
 from compilm.runtime.load import load
+from compilm.runtime.stack import Stacks
 from compilm.testing.engines import scripted_lm
 
 DIGEST = "sha256:" + "ab" * 32
@@ -212,6 +214,20 @@ class TestProblems:
     def test_say_when_to_ask_again(self) -> None:
         assert failing(Refused("later", retry_after=2.2)).headers["retry-after"] == "3"
         assert "retry-after" not in failing(Refused("later")).headers
+
+    def test_tell_a_circuit_that_is_open_as_a_refusal_and_no_model_by_name(self) -> None:
+        down = scripted_lm([dspy.LMServerError(model="a/secret", message="down")], model="a/secret")
+        stack = Stacks(RuntimeSettings(breaker=1, attempts=1)).over(down)
+
+        def asked(message: str, urgency: int = 1) -> Any:
+            with dspy.context(lm=stack.lm):
+                return Desk()(message=message, urgency=urgency)
+
+        client = TestClient(create_app(Served(asked)))  # type: ignore[arg-type]
+        first, second = (client.post("/v1/run", json={"message": "hi"}) for _ in range(2))
+        assert (first.status_code, second.status_code) == (502, 503)
+        assert second.headers["retry-after"] == "1"
+        assert "secret" not in second.text
 
     def test_are_found_in_the_log_by_their_id(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.ERROR, logger="compilm"):

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.clock import SYSTEM_CLOCK, ManualClock
-from compilm.engine import EnginePair
-from compilm.errors import RunStopped
+from compilm.engine import EnginePair, Layer
+from compilm.errors import Refused, RunStopped
 from compilm.programs import models
+from compilm.runtime.layers.deadline import within
 from compilm.runtime.layers.retry import Retry
 from compilm.testing.engines import scripted_lm
+from compilm.testing.layer_kit import CountingEngine, LayerKit
 
 HI = lm15.Request(model="scripted/model", messages=(lm15.Message.user("hi"),))
 Ask = Callable[[EnginePair], Any]
@@ -117,6 +119,40 @@ def test_waits_grow_and_differ_from_caller_to_caller() -> None:
     assert first.wait(3) != second.wait(3)
     waits = [[first.wait(k) for _ in range(200)] for k in (1, 4)]
     assert max(waits[0]) <= 1.0 < max(waits[1]) <= 8.0
+
+
+@both
+def test_a_wait_that_would_cross_the_deadline_is_not_begun(ask: Ask) -> None:
+    pair, engine, clock = retrying([lm15.RateLimitError("slow", retry_after=5.0)])
+    with within(12.0, clock), pytest.raises(dspy.LMRateLimitError, match="slow"):
+        ask(pair)
+    assert (engine.calls, clock.slept) == (3, [5.0, 5.0])
+
+
+@both
+@pytest.mark.parametrize(("hint", "calls"), [(5.0, 2), (5.1, 1), (None, 1)])
+def test_a_refusal_is_waited_for_if_it_is_short(ask: Ask, hint: float | None, calls: int) -> None:
+    replies: list[Any] = [Refused("circuit open", retry_after=hint)]
+    engine = CountingEngine(lambda _: replies.pop() if replies else "yes")
+    pair = Retry(clock=ManualClock())(engine.pair)
+    if calls == 2:
+        assert ask(pair).text == "yes"
+    else:
+        with pytest.raises(Refused):
+            ask(pair)
+    assert engine.calls == calls
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:
+    pair, engine, _ = retrying([lm15.ProviderError("not JSON"), "yes"])
+    assert sync(pair).text == "yes"
+    assert engine.calls == 2
+
+
+class TestRetryAsALayer(LayerKit):
+    @pytest.fixture
+    def layer(self) -> Layer:
+        return Retry()
 
 
 def test_one_attempt_is_no_retry() -> None:

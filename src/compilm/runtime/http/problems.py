@@ -48,6 +48,9 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     """
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
+    if isinstance(cause := error.__cause__, Refused):  # DSPy tells a refusal of ours in its words
+        told = "a model is left alone for a while, or its limits are reached"
+        return _problem(503, "refused", told, retry_after=cause.retry_after)
     if isinstance(error, UsageError):
         return _problem(422, "invalid-input", str(error))
     marked = f"e-{secrets.token_hex(6)}"

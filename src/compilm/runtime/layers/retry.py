@@ -7,25 +7,29 @@ And Jitter", AWS Architecture Blog 2015). A provider's `Retry-After` is honored 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import dspy
-from dspy import lm15
-
 from ...clock import SYSTEM_CLOCK, Clock
-from ...engine import EnginePair
+from ...engine import EnginePair, remaining
+from .around import Shared
+from .outcomes import kind_of, retry_after_of
+from .streams import aclose, aopening, close, opening
 
 __all__ = ["Retry"]
+
+_PASSING = frozenset({"limited", "failed", "garbled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """A layer that repeats an attempt up to `attempts` times in all; waits are seconds.
 
-    Repeated are rate limits, timeouts, server and transport errors; everything else passes at
-    once, and so does the last error.
+    Repeated are rate limits, timeouts, server and transport errors, and answers that cannot be
+    read; a refusal of ours, if it says to ask again within `soon`. Everything else passes at once,
+    and so does the last error. No wait is begun that would end after the deadline. A stream is
+    asked for again until its first delta, not after.
 
     >>> Retry(attempts=2).wait(1, retry_after=90.0)
     30.0
@@ -34,11 +38,12 @@ class Retry:
     attempts: int = 4
     base: float = 1.0
     cap: float = 30.0
+    soon: float = 5.0
     clock: Clock = SYSTEM_CLOCK
     rng: random.Random = field(default_factory=random.Random)
 
     def __call__(self, inner: EnginePair) -> EnginePair:
-        return EnginePair(_Retrying(self, inner.sync), _AsyncRetrying(self, inner))
+        return EnginePair(_Retrying(self, inner.sync), _AsyncRetrying(self, inner.asynchronous))
 
     def wait(self, failures: int, *, retry_after: float | None = None) -> float:
         """Seconds to wait after this many failures, all told."""
@@ -46,48 +51,81 @@ class Retry:
             return min(float(retry_after), self.cap)
         return self.rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (failures - 1)))
 
-    def again(self, error: Exception, failures: int) -> bool:
-        """Whether to try once more after this error."""
-        passing = isinstance(error, lm15.RETRYABLE_ERRORS) or dspy.is_retryable_lm_error(error)
-        return passing and failures < self.attempts
+    def again(self, error: Exception, failures: int, left: float = float("inf")) -> float | None:
+        """Seconds to wait before trying once more, if `left` allows it; `None` gives up."""
+        kind, hint = kind_of(error), retry_after_of(error)
+        is_soon = kind == "refused" and hint is not None and hint <= self.soon
+        if failures >= self.attempts or not (kind in _PASSING or is_soon):
+            return None
+        wait = self.wait(failures, retry_after=hint)
+        return wait if wait < left else None
+
+    def run(self, attempt: Callable[[], Any]) -> Any:
+        """What the first attempt gives that does not fail."""
+        failures = 0
+        while True:
+            try:
+                return attempt()
+            except Exception as error:  # border: classified here, passed on unless it may pass
+                failures += 1
+                wait = self.again(error, failures, remaining(self.clock.now()))
+                if wait is None:
+                    raise
+            self.clock.sleep(wait)
+
+    async def arun(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        """As `run`, in a task."""
+        failures = 0
+        while True:
+            try:
+                return await attempt()
+            except Exception as error:  # border: classified here, passed on unless it may pass
+                failures += 1
+                wait = self.again(error, failures, remaining(self.clock.now()))
+                if wait is None:
+                    raise
+            await self.clock.asleep(wait)
 
 
-class _Retrying:
+class _Retrying(Shared):
     def __init__(self, policy: Retry, inner: Any) -> None:
-        self._policy, self._inner = policy, inner
+        super().__init__(inner)
+        self._policy = policy
 
     def complete(self, request: Any) -> Any:
-        failures = 0
-        while True:
-            try:
-                return self._inner.complete(request)
-            except Exception as error:  # border: classified here, passed on unless it may pass
-                failures += 1
-                if not self._policy.again(error, failures):
-                    raise
-                hint = getattr(error, "retry_after", None)
-            self._policy.clock.sleep(self._policy.wait(failures, retry_after=hint))
+        return self._policy.run(lambda: self._inner.complete(request))
 
     def stream(self, request: Any) -> Iterator[Any]:
-        yield from lm15.response_to_events(self.complete(request))
+        def opened() -> tuple[list[Any], Any]:
+            source = self._inner.stream(request)
+            return opening(source), source
+
+        head, source = self._policy.run(opened)
+        try:
+            yield from head
+            yield from source
+        finally:
+            close(source)
 
 
-class _AsyncRetrying:
-    def __init__(self, policy: Retry, inner: EnginePair) -> None:
-        self._policy, self._inner = policy, inner.asynchronous
+class _AsyncRetrying(Shared):
+    def __init__(self, policy: Retry, inner: Any) -> None:
+        super().__init__(inner)
+        self._policy = policy
 
     async def complete(self, request: Any) -> Any:
-        failures = 0
-        while True:
-            try:
-                return await self._inner.complete(request)
-            except Exception as error:  # border: classified here, passed on unless it may pass
-                failures += 1
-                if not self._policy.again(error, failures):
-                    raise
-                hint = getattr(error, "retry_after", None)
-            await self._policy.clock.asleep(self._policy.wait(failures, retry_after=hint))
+        return await self._policy.arun(lambda: self._inner.complete(request))
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
-        for event in lm15.response_to_events(await self.complete(request)):
-            yield event
+        async def opened() -> tuple[list[Any], Any]:
+            source = self._inner.stream(request)
+            return await aopening(source), source
+
+        head, source = await self._policy.arun(opened)
+        try:
+            for event in head:
+                yield event
+            async for event in source:
+                yield event
+        finally:
+            await aclose(source)

@@ -1,0 +1,140 @@
+"""What the layers cost by themselves: CPU per call on an engine that answers at once.
+
+    python benchmarks/layers.py --calls 2000 --rounds 9
+
+Each round asks through the bare engine, each layer alone, and the stack, one after another; what
+is printed are medians over the rounds of microseconds of CPU per call, above the bare engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from dspy import lm15
+
+from compilm.engine import EnginePair, Layer, stack
+from compilm.runtime.layers.breaker import Breaker, Circuit
+from compilm.runtime.layers.coalesce import Coalesce
+from compilm.runtime.layers.deadline import Deadline
+from compilm.runtime.layers.fallback import Fallback, Target
+from compilm.runtime.layers.limiter import Gate, Limiter
+from compilm.runtime.layers.retry import Retry
+from compilm.runtime.layers.timeout import Timeout
+
+TURNS = ["what is the claim about?", "it is about a denied visit in March. " * 8]
+
+
+def asked(demos: int) -> lm15.Request:
+    """A request with a system message and so many demonstrations of two messages."""
+    pair = (lm15.Message.user(TURNS[0]), lm15.Message.assistant(TURNS[1]))
+    messages = (*(pair * demos), lm15.Message.user(TURNS[0]))
+    return lm15.Request(model="zero/model", messages=messages, system="Answer in one word. " * 20)
+
+
+ANSWER = lm15.Response(
+    id=None,
+    model="zero/model",
+    message=lm15.Message.assistant((lm15.TextPart("yes"),)),
+    finish_reason="stop",
+    usage=lm15.Usage(input_tokens=900, output_tokens=1),
+)
+
+
+class Zero:
+    """Answers at once."""
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        return ANSWER
+
+    def stream(self, request: lm15.Request) -> Any:
+        return lm15.response_to_events(ANSWER)
+
+
+class AsyncZero:
+    """Answers at once, in a task."""
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        return ANSWER
+
+    async def stream(self, request: lm15.Request) -> Any:
+        for event in lm15.response_to_events(ANSWER):
+            yield event
+
+
+ZERO = EnginePair(Zero(), AsyncZero())
+
+
+def layers(guard: bool = False) -> dict[str, Layer]:
+    """The layers as a server would have them, outermost first."""
+    gate = Gate(concurrency=256, requests=1e9, tokens=1e12, adaptive=True)
+    return {
+        "deadline": Deadline(60.0),
+        "coalesce": Coalesce(),
+        "retry": Retry(),
+        "fallback": Fallback([Target("second", ZERO)]),
+        "breaker": Breaker(Circuit()),
+        "limiter": Limiter(gate),
+        "timeout": Timeout(45.0, guard=guard),
+    }
+
+
+def sync_cost(pair: EnginePair, request: lm15.Request, calls: int) -> float:
+    """Microseconds of CPU per call, one after another in this thread."""
+    complete = pair.sync.complete
+    start = time.process_time()
+    for _ in range(calls):
+        complete(request)
+    return (time.process_time() - start) / calls * 1e6
+
+
+def async_cost(pair: EnginePair, request: lm15.Request, calls: int) -> float:
+    """Microseconds of CPU per call, one after another in one task."""
+
+    async def run() -> float:
+        complete = pair.asynchronous.complete
+        start = time.process_time()
+        for _ in range(calls):
+            await complete(request)
+        return (time.process_time() - start) / calls * 1e6
+
+    return asyncio.run(run())
+
+
+def measure(
+    cost: Callable[[EnginePair, lm15.Request, int], float], demos: int, calls: int, rounds: int
+) -> dict[str, float]:
+    """The medians by name; all but `bare` are above `bare`."""
+    pairs = {name: layer(ZERO) for name, layer in layers().items()}
+    pairs["all"] = stack(ZERO, *layers().values())
+    pairs["all, guarded"] = stack(ZERO, *layers(guard=True).values())
+    request, found = asked(demos), dict[str, list[float]]()
+    for _ in range(rounds):
+        bare = cost(ZERO, request, calls)
+        found.setdefault("bare", []).append(bare)
+        for name, pair in pairs.items():
+            found.setdefault(name, []).append(cost(pair, request, calls) - bare)
+    return {name: median(each) for name, each in found.items()}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--calls", type=int, default=2000)
+    options.add_argument("--rounds", type=int, default=9)
+    given = options.parse_args()
+    columns = {
+        f"{name}, {demos} demos": measure(cost, demos, given.calls, given.rounds)
+        for name, cost in (("sync", sync_cost), ("async", async_cost))
+        for demos in (0, 32)
+    }
+    print("µs of CPU per call".ljust(20), *(name.rjust(16) for name in columns))
+    for row in next(iter(columns.values())):
+        print(row.ljust(20), *(f"{column[row]:16.1f}" for column in columns.values()))
+
+
+if __name__ == "__main__":
+    main()

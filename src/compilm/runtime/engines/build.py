@@ -1,0 +1,142 @@
+"""Engines by name, and again from their saved state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...clock import SYSTEM_CLOCK, Clock
+from ...engine import EnginePair
+from ...errors import ConfigError
+from .account import TIMEOUT, Account
+from .provider import AsyncProviderEngine, ProviderEngine
+from .wires import WIRES, wire_for
+
+__all__ = ["AsyncWireEngine", "WireEngine", "anthropic_messages", "built", "lean", "openai_chat"]
+
+_SDK = {"openai-chat": "openai", "anthropic-messages": "anthropic"}
+
+
+class WireEngine(ProviderEngine):
+    """A synchronous provider engine that can be saved by name and loaded again."""
+
+    @classmethod
+    def load_state(cls, state: Mapping[str, Any]) -> Any:
+        """The engine of a `dump_state`; its key comes from the environment."""
+        return built(state).sync
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).load_state, (self.dump_state(),))
+
+
+class AsyncWireEngine(AsyncProviderEngine):
+    """Its asynchronous twin."""
+
+    @classmethod
+    def load_state(cls, state: Mapping[str, Any]) -> Any:
+        """The engine of a `dump_state`; its key comes from the environment."""
+        return built(state).asynchronous
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).load_state, (self.dump_state(),))
+
+
+def openai_chat(
+    base_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    key_env: str | None = None,
+    timeout: float = TIMEOUT,
+    connections: int = 1024,
+    headers: Mapping[str, str] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> EnginePair:
+    """Chat Completions by the official `openai` SDK, at OpenAI or any address that speaks it.
+
+    `timeout` is in seconds. The key is `api_key`, else the environment's `key_env`
+    (`OPENAI_API_KEY`) at each call. `ConfigError` for an address or headers that hold a secret.
+
+    >>> openai_chat("http://localhost:8000/v1").sync.dump_state()["base_url"]
+    'http://localhost:8000/v1'
+    """
+    given = {"key_env": key_env, "timeout": timeout, "connections": connections, "headers": headers}
+    return _built("sdk", "openai-chat", base_url, api_key, given, clock)
+
+
+def anthropic_messages(
+    base_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    key_env: str | None = None,
+    timeout: float = TIMEOUT,
+    connections: int = 1024,
+    headers: Mapping[str, str] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> EnginePair:
+    """Anthropic Messages by the official `anthropic` SDK. As `openai_chat`.
+
+    >>> anthropic_messages(key_env="MY_KEY").sync.dump_state()["key_env"]
+    'MY_KEY'
+    """
+    given = {"key_env": key_env, "timeout": timeout, "connections": connections, "headers": headers}
+    return _built("sdk", "anthropic-messages", base_url, api_key, given, clock)
+
+
+def lean(
+    wire: str = "openai-chat",
+    base_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    key_env: str | None = None,
+    timeout: float = TIMEOUT,
+    connections: int = 1024,
+    headers: Mapping[str, str] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> EnginePair:
+    """The same protocols over the lean client: `wire` is `openai-chat` or `anthropic-messages`.
+
+    >>> lean("anthropic-messages").sync.dump_state()["kind"]
+    'lean'
+    """
+    given = {"key_env": key_env, "timeout": timeout, "connections": connections, "headers": headers}
+    return _built("lean", wire, base_url, api_key, given, clock)
+
+
+def built(state: Mapping[str, Any]) -> EnginePair:
+    """The engines of a saved state; keys come from the environment."""
+    given = {name: state.get(name) for name in ("key_env", "timeout", "connections", "headers")}
+    address = state.get("base_url")
+    return _built(
+        str(state.get("kind")), str(state.get("wire")), address, None, given, SYSTEM_CLOCK
+    )
+
+
+def _built(
+    kind: str,
+    wire_name: str,
+    base_url: str | None,
+    api_key: str | None,
+    given: dict[str, Any],
+    clock: Clock,
+) -> EnginePair:
+    if wire_name not in WIRES or kind not in {"sdk", "lean"}:
+        raise ConfigError(
+            f"no engine of kind {kind!r} for wire {wire_name!r}: kinds are sdk and lean, wires"
+            f" {', '.join(sorted(WIRES))}"
+        )
+    wire, address = wire_for(wire_name, base_url)
+    settings = {name: value for name, value in given.items() if value is not None}
+    settings.setdefault("key_env", WIRES[wire_name].key_env)
+    account = Account(address, given_key=api_key, **settings)
+    if kind == "lean":
+        from .lean_sender import lean_senders
+
+        senders = lean_senders(wire, account, clock)
+    else:
+        from .sdk_sender import sdk_senders
+
+        senders = sdk_senders(_SDK[wire_name], wire, account, clock)
+    return EnginePair(
+        WireEngine(wire, account, kind, senders[0], clock),
+        AsyncWireEngine(wire, account, kind, senders[1], clock),
+    )

@@ -1,0 +1,149 @@
+"""The lean engines: the wires of the official SDKs over a client that does only what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import suppress
+from typing import Any
+
+from ...clock import SYSTEM_CLOCK, Clock
+from .account import Account
+from .lean_http import AsyncHttp, SyncHttp
+from .provider import AsyncSender, Sender, Until
+from .sse import Events
+from .wire import Payload, Wire, WireFailure
+
+__all__ = ["lean_senders"]
+
+# Seconds for the end of a body to arrive after the last event: read to its end, a connection can
+# be used again.
+_GRACE = 0.25
+
+
+def _dumps(body: Payload) -> bytes:
+    import orjson
+
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # integers beyond 64 bits, lone surrogates: the standard library takes them
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _loads(data: bytes) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        raise WireFailure("malformed", "it is not JSON") from None
+
+
+def _refused(status: int, headers: Any, data: bytes) -> WireFailure:
+    try:
+        body = _loads(data)
+    except WireFailure:
+        body = None
+    return WireFailure("status", status=status, headers=headers, body=body)
+
+
+def _payloads(events: Events, chunk: bytes) -> Iterator[Payload | None]:
+    """The payloads in a chunk; `None` is the end that Chat Completions announces."""
+    for data in events.feed(chunk):
+        yield None if data == b"[DONE]" else _loads(data)
+
+
+class _Lean:
+    def __init__(self, wire: Wire, account: Account) -> None:
+        self._wire, self._account = wire, account
+        self._headed: tuple[str | None, dict[str, str]] = (None, self._made(None))
+
+    def _made(self, key: str | None) -> dict[str, str]:
+        sent = {"content-type": "application/json", "accept-encoding": "identity"}
+        return {**sent, **self._wire.headers(key), **self._account.headers}
+
+    def _headers(self, key: str | None) -> dict[str, str]:
+        if self._headed[0] != key:
+            self._headed = (key, self._made(key))
+        return self._headed[1]
+
+
+class _LeanSender(_Lean):
+    def __init__(self, wire: Wire, account: Account, clock: Clock) -> None:
+        super().__init__(wire, account)
+        self._clock, self._http = clock, SyncHttp(account.base_url, account.connections, clock)
+
+    def prepare(self, key: str | None) -> None:
+        self._headers(key)  # a connection is part of the attempt
+
+    def send(self, body: Payload, key: str | None, until: float) -> Any:
+        headers = self._headers(key)
+        with self._http.post(self._wire.path, headers, _dumps(body), until) as exchange:
+            data = exchange.read()
+        if exchange.status // 100 != 2:
+            raise _refused(exchange.status, exchange.headers, data)
+        return _loads(data)
+
+    def events(
+        self, body: Payload, key: str | None, until: Until
+    ) -> Generator[Payload, None, None]:
+        events, headers = Events(), self._headers(key)
+        with self._http.post(self._wire.path, headers, _dumps(body), until()) as exchange:
+            if exchange.status // 100 != 2:
+                raise _refused(exchange.status, exchange.headers, exchange.read())
+            for chunk in exchange.chunks():
+                for payload in _payloads(events, chunk):
+                    if payload is None:
+                        exchange.extend(self._clock.now() + _GRACE)
+                        with suppress(TimeoutError):
+                            deque(exchange.chunks(), maxlen=0)
+                        return
+                    yield payload
+                    exchange.extend(until())
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class _AsyncLeanSender(_Lean):
+    def __init__(self, wire: Wire, account: Account) -> None:
+        super().__init__(wire, account)
+        self._http = AsyncHttp(account.base_url, account.connections)
+
+    def prepare(self, key: str | None) -> None:
+        self._headers(key)
+        self._http.open()
+
+    async def send(self, body: Payload, key: str | None) -> Any:
+        headers = self._headers(key)
+        async with self._http.post(self._wire.path, headers, _dumps(body)) as response:
+            data = await response.read()
+        if response.status // 100 != 2:
+            raise _refused(response.status, response.headers, data)
+        return _loads(data)
+
+    async def events(self, body: Payload, key: str | None) -> AsyncGenerator[Payload, None]:
+        events, headers = Events(), self._headers(key)
+        async with self._http.post(self._wire.path, headers, _dumps(body)) as response:
+            if response.status // 100 != 2:
+                raise _refused(response.status, response.headers, await response.read())
+            async for chunk in response.content.iter_any():
+                for payload in _payloads(events, chunk):
+                    if payload is None:
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(_GRACE):
+                                await response.content.read()
+                        return
+                    yield payload
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def lean_senders(
+    wire: Wire, account: Account, clock: Clock = SYSTEM_CLOCK
+) -> tuple[Sender, AsyncSender]:
+    """The senders of the lean client for any wire."""
+    return _LeanSender(wire, account, clock), _AsyncLeanSender(wire, account)

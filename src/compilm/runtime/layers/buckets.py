@@ -1,0 +1,92 @@
+"""Amounts that fill up with time, and a number of places that may adapt: what limits count.
+
+`Bucket` is the token bucket; with debt, so that one call may be larger than the bucket. `Places`
+grows by one per round of answers while it is full and halves on a rate limit: additive increase,
+multiplicative decrease (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for
+Congestion Avoidance in Computer Networks", 1989).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Bucket", "Places"]
+
+
+@dataclass(slots=True)
+class Bucket:
+    """`rate` units a second, of which `burst` are saved up at most. Not for threads by itself.
+
+    >>> bucket = Bucket(rate=10.0, burst=10.0)
+    >>> bucket.take(10.0, now=0.0)
+    >>> bucket.wait(5.0, now=0.0)
+    0.5
+    """
+
+    rate: float
+    burst: float
+    _level: float = float("inf")  # full at first, whatever `burst` is
+    _at: float = 0.0
+
+    def wait(self, units: float, now: float) -> float:
+        """Seconds until so many units can be taken; more than a bucketful waits for a full one."""
+        level = self._filled(now)
+        short = min(units, self.burst) - level
+        return 0.0 if short <= 1e-9 * self.burst else short / self.rate
+
+    def wait_behind(self, units: float, ahead: float, now: float) -> float:
+        """Seconds until so many units can be taken, if `ahead` are taken before."""
+        short = ahead + min(units, self.burst) - self._filled(now)
+        return max(0.0, short / self.rate)
+
+    def take(self, units: float, now: float) -> None:
+        """Take units (or, with fewer than none, give them back); the level may go below zero."""
+        self._level = self._filled(now) - units
+        self._at = max(self._at, now)
+
+    def _filled(self, now: float) -> float:
+        return min(self.burst, self._level + self.rate * max(0.0, now - self._at))
+
+
+@dataclass(slots=True)
+class Places:
+    """How many calls may be out at once: `most`, or as many as a provider bears, up to `most`.
+
+    >>> places = Places(most=8, adaptive=True)
+    >>> places.limited(started=0.0, now=1.0), places.limit
+    (True, 4)
+    """
+
+    most: int | None = None
+    adaptive: bool = False
+    least: int = 1
+    taken: int = 0
+    _bears: float = 0.0  # the adaptive limit
+    _cut_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._bears = float(self.most or 0)
+
+    @property
+    def limit(self) -> int | None:
+        """How many at once, now; `None` for any number."""
+        return int(self._bears) if self.adaptive and self.most is not None else self.most
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next call has to wait for one to end."""
+        limit = self.limit
+        return limit is not None and self.taken >= limit
+
+    def answered(self) -> None:
+        """A call was answered: room for more, if there was need of any."""
+        if self.adaptive and self.most is not None and self.is_full:
+            self._bears = min(float(self.most), self._bears + 1.0 / max(1.0, self._bears))
+
+    def limited(self, started: float, now: float) -> bool:
+        """A call was rate-limited; whether that was news: one of a group is."""
+        if started < self._cut_at or not self.adaptive:
+            return False
+        self._cut_at = now
+        self._bears = max(float(self.least), self._bears / 2.0)
+        return True

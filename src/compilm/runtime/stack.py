@@ -1,0 +1,245 @@
+"""The stack of a role: its providers, and the policies around them in their one order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dspy
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..config import RuntimeSettings
+from ..engine import EnginePair, Layer, stack
+from ..errors import ConfigError
+from ..programs.models import RoleLM, as_engine, role_lm
+from .layers.around import Shared
+from .layers.breaker import Breaker, Circuit
+from .layers.coalesce import Coalesce
+from .layers.deadline import Deadline
+from .layers.fallback import Fallback, Target
+from .layers.limiter import Gate, Limiter
+from .layers.retry import Retry
+from .layers.streams import aclose, close
+from .layers.timeout import Timeout
+
+__all__ = ["Provider", "Stack", "Stacks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One model at one account, and the engines that make an attempt at it.
+
+    `like` tells the model, its settings and what it can do. `model` is its name in requests where
+    the engines want another than `like` has. `account` is what limits are kept by; it is shown,
+    so it names a key and holds none. `blocks` says that the synchronous engine cannot be cut.
+    """
+
+    like: dspy.LM
+    pair: EnginePair
+    account: str
+    model: str | None = None
+    engine: str = "dspy"
+    blocks: bool = True
+
+    @classmethod
+    def of(cls, lm: dspy.LM) -> Provider:
+        """The provider that a `dspy.LM` is; one object is one account.
+
+        >>> Provider.of(dspy.LM("openai/gpt-5-mini")).name
+        'openai/gpt-5-mini'
+        """
+        address = lm.kwargs.get("api_base") or lm.kwargs.get("base_url") or ""
+        account = f"{str(lm.model).partition('/')[0]} {address}".strip()
+        if not isinstance(lm.engine, str):  # its engine knows where it asks, and as whom
+            account = f"{account} #{id(lm.engine):x}"
+        return cls(lm, as_engine(lm), account)
+
+    @property
+    def name(self) -> str:
+        """The model as people name it."""
+        return str(self.like.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A role's models as one `dspy.LM`, and what stands between, a line for each layer.
+
+    >>> print(Stacks().over(dspy.LM("openai/gpt-5-mini")))
+    deadline   120 s for a call in all
+    coalesce   equal calls in flight are one
+    retry      4 attempts in all, after 0 to 30 s
+    breaker    opens after 5 failures in a row
+    limiter    32 at once
+    timeout    45 s for one attempt
+    provider   openai/gpt-5-mini by dspy
+    """
+
+    lm: RoleLM
+    lines: tuple[tuple[str, str], ...]
+    pair: EnginePair
+
+    def close(self) -> None:
+        """Close idle connections of threads; the next call opens others."""
+        close(self.pair.sync)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; the next call opens others."""
+        await aclose(self.pair.asynchronous)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:11}{what}" for name, what in self.lines)
+
+
+class Stacks:
+    """Builds stacks that share what belongs to a provider: limits by account, circuits by model.
+
+    >>> from compilm.testing.engines import scripted_lm
+    >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
+    >>> well = scripted_lm([{"answer": "4"}], model="b/second")
+    >>> stack = Stacks(RuntimeSettings(deadline=10.0)).over(down, well)
+    >>> with dspy.context(lm=stack.lm):
+    ...     dspy.Predict("question -> answer")(question="2+2?").answer
+    '4'
+    """
+
+    def __init__(
+        self, settings: RuntimeSettings | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._settings, self._clock = settings or RuntimeSettings(), clock
+        self._lock = threading.Lock()  # protects both
+        self._gates: dict[str, Gate] = {}
+        self._circuits: dict[tuple[str, str], Circuit] = {}
+
+    def over(self, *chain: dspy.LM | Provider) -> Stack:
+        """One LM that asks the first of these, and the next where it cannot answer.
+
+        It asks as the first does: its settings go to all. A compile that is given this LM asks
+        the first alone, with policies of its own. Raises `ConfigError` for an empty chain.
+        """
+        if not chain:
+            raise ConfigError("a stack needs a model: name one, or several in order of fallback")
+        providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
+        above, told = self._above()
+        guarded = [self._guarded(provider) for provider in providers]
+        first = providers[0]
+        if len(providers) > 1:
+            others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
+            above.append(Fallback(others[1:], name=first.name, clock=self._clock))
+            told.append(("fallback", f"{len(providers)} models, each once a round"))
+        for place, (_, lines) in enumerate(guarded, start=1):
+            mark = f"{place}. " if len(guarded) > 1 else ""
+            told += [(name, f"{mark}{what}") for name, what in lines]
+        pair = stack(guarded[0][0], *above)
+        lm = role_lm(pair, first.like)
+        lm.attempt = self._attempt(first)
+        lm.fallbacks = tuple(provider.name for provider in providers[1:])
+        return Stack(lm, tuple(told), pair)
+
+    def _above(self) -> tuple[list[Layer], list[tuple[str, str]]]:
+        """The layers over the whole chain."""
+        settings, clock = self._settings, self._clock
+        retry = Retry(settings.attempts, clock=clock)
+        layers: list[Layer] = [Deadline(settings.deadline, clock=clock), Coalesce(clock), retry]
+        told = [
+            ("deadline", f"{settings.deadline:g} s for a call in all"),
+            ("coalesce", "equal calls in flight are one"),
+            ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
+        ]
+        return layers, told
+
+    def _guarded(self, provider: Provider) -> tuple[EnginePair, list[tuple[str, str]]]:
+        """One provider under the layers that are its own."""
+        settings, clock = self._settings, self._clock
+        layers: list[Layer] = [
+            Breaker(self._circuit(provider), clock),
+            Limiter(self._gate(provider), clock),
+            Timeout(settings.timeout, provider.blocks, clock),
+            _Named(provider.model or provider.name),
+        ]
+        told = [
+            ("breaker", f"opens after {settings.breaker} failures in a row"),
+            ("limiter", _limits(settings)),
+            ("timeout", f"{settings.timeout:g} s for one attempt"),
+            ("provider", f"{provider.name} by {provider.engine}"),
+        ]
+        return stack(provider.pair, *layers), told
+
+    def _attempt(self, provider: Provider) -> EnginePair:
+        """One attempt as a compile makes it: within the limits, and as long as a call may take."""
+        settings, clock = self._settings, self._clock
+        limits: list[Layer] = []
+        if settings.requests_per_minute or settings.tokens_per_minute:
+            limits.append(Limiter(self._gate(provider), clock))
+        timeout = Timeout(max(settings.timeout, settings.deadline), provider.blocks, clock)
+        return stack(provider.pair, *limits, timeout, _Named(provider.model or provider.name))
+
+    def _gate(self, provider: Provider) -> Gate:
+        settings = self._settings
+        with self._lock:
+            if provider.account not in self._gates:
+                self._gates[provider.account] = Gate(
+                    provider.account,
+                    concurrency=settings.concurrency,
+                    requests=settings.requests_per_minute,
+                    tokens=settings.tokens_per_minute,
+                    adaptive=True,
+                )
+            return self._gates[provider.account]
+
+    def _circuit(self, provider: Provider) -> Circuit:
+        key = provider.account, provider.name
+        with self._lock:
+            if key not in self._circuits:
+                breaker = self._settings.breaker
+                self._circuits[key] = Circuit(provider.name, consecutive=breaker)
+            return self._circuits[key]
+
+
+def _limits(settings: RuntimeSettings) -> str:
+    found = [f"{settings.concurrency} at once"]
+    if settings.requests_per_minute is not None:
+        found.append(f"{settings.requests_per_minute:g} requests a minute")
+    if settings.tokens_per_minute is not None:
+        found.append(f"{settings.tokens_per_minute:g} tokens a minute")
+    return ", ".join(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A layer: every request below is for this model, whoever the program asked."""
+
+    model: str
+
+    def __call__(self, inner: EnginePair) -> EnginePair:
+        return EnginePair(_Naming(self, inner.sync), _AsyncNaming(self, inner.asynchronous))
+
+    def asked(self, request: Any) -> Any:
+        return request if request.model == self.model else replace(request, model=self.model)
+
+
+class _Naming(Shared):
+    def __init__(self, policy: _Named, inner: Any) -> None:
+        super().__init__(inner)
+        self._policy = policy
+
+    def complete(self, request: Any) -> Any:
+        return self._inner.complete(self._policy.asked(request))
+
+    def stream(self, request: Any) -> Iterator[Any]:
+        found: Iterator[Any] = self._inner.stream(self._policy.asked(request))
+        return found
+
+
+class _AsyncNaming(Shared):
+    def __init__(self, policy: _Named, inner: Any) -> None:
+        super().__init__(inner)
+        self._policy = policy
+
+    async def complete(self, request: Any) -> Any:
+        return await self._inner.complete(self._policy.asked(request))
+
+    def stream(self, request: Any) -> AsyncIterator[Any]:
+        found: AsyncIterator[Any] = self._inner.stream(self._policy.asked(request))
+        return found

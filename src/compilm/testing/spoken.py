@@ -1,0 +1,239 @@
+"""Responses as providers write them: Chat Completions and Anthropic Messages, whole or streamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dspy import lm15
+
+__all__ = ["Spoken", "asked", "spoken"]
+
+_PIECE = 9  # characters of a streamed fragment
+_CHAT_FINISH = {"stop": "stop", "length": "length", "tool_call": "tool_calls"}
+_STOP = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use"}
+
+
+class Spoken:
+    """One response on one wire. `whole` is the JSON body, `events` are the bytes of a stream.
+
+    The last `marks` of the events say that the answer is finished.
+    """
+
+    def __init__(self, whole: dict[str, Any], events: list[bytes], marks: int) -> None:
+        self.whole, self.events, self.marks = whole, events, marks
+
+    def error(self, kind: str, message: str) -> dict[str, Any]:
+        """An error body of this wire."""
+        said = {"type": kind, "message": message}
+        return {"type": "error", "error": said} if "content" in self.whole else {"error": said}
+
+    def error_event(self, kind: str, message: str) -> bytes:
+        """An error in the middle of a stream of this wire."""
+        named = b"event: error\n" if "content" in self.whole else b""
+        return named + b"data: " + json.dumps(self.error(kind, message)).encode() + b"\n\n"
+
+
+def spoken(response: lm15.Response, path: str) -> Spoken:
+    """`response` on the wire that `path` belongs to.
+
+    >>> said = lm15.Response("1", "m", lm15.Message.assistant("hi"), "stop", lm15.Usage(3, 1))
+    >>> spoken(said, "/v1/chat/completions").whole["choices"][0]["message"]["content"]
+    'hi'
+    >>> spoken(said, "/v1/messages").whole["content"]
+    [{'type': 'text', 'text': 'hi'}]
+    """
+    return _messages(response) if path.endswith("/messages") else _chat(response)
+
+
+def asked(body: dict[str, Any], path: str) -> lm15.Request:
+    """The request in a body of the wire that `path` belongs to."""
+    if not path.endswith("/messages"):
+        return lm15.request_from_openai_chat(body)
+    system = body.get("system")
+    if isinstance(system, list):
+        system = "\n".join(block["text"] for block in system)
+    rows = tuple(_row(row) for row in body["messages"])
+    config = lm15.Config(max_tokens=body["max_tokens"], temperature=body.get("temperature"))
+    return lm15.Request(body["model"], rows, system=system or None, config=config)
+
+
+def _row(row: dict[str, Any]) -> lm15.Message:
+    content = row["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts = [part for block in blocks if (part := _part(block)) is not None]
+    results = all(part.type == "tool_result" for part in parts)
+    return lm15.Message("tool" if results else row["role"], tuple(parts))
+
+
+def _part(block: dict[str, Any]) -> Any:
+    if block["type"] == "text":
+        return lm15.TextPart(block["text"])
+    if block["type"] == "image":
+        source = block["source"]
+        if source["type"] == "url":
+            return lm15.ImagePart(url=source["url"])
+        return lm15.ImagePart(source["media_type"], data=source["data"])
+    if block["type"] == "tool_use":
+        return lm15.ToolCallPart(block["id"], block["name"], block["input"])
+    if block["type"] == "tool_result":
+        said = block["content"]
+        text = said if isinstance(said, str) else "".join(b.get("text", "") for b in said)
+        return lm15.ToolResultPart(block["tool_use_id"], (lm15.TextPart(text),))
+    return None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _PIECE):
+        yield text[start : start + _PIECE]
+
+
+def _chat(response: lm15.Response) -> Spoken:
+    message = _chat_message(response)
+    usage = _chat_usage(response.usage)
+    finish = _CHAT_FINISH.get(response.finish_reason, response.finish_reason)
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
+    if response.logprobs:
+        choice["logprobs"] = {"content": [_score(token) for token in response.logprobs]}
+    head = {"id": response.id, "created": 1, "model": response.model}
+    head |= response.provider_data or {}
+    whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+    chunks = [*_chat_deltas(response, message), {"choices": [_delta({}, finish)]}]
+    if usage:
+        chunks.append({"choices": [], "usage": usage})
+    frame = {**head, "object": "chat.completion.chunk"}
+    events = [b"data: " + json.dumps({**frame, **chunk}).encode() + b"\n\n" for chunk in chunks]
+    return Spoken(whole, [*events, b"data: [DONE]\n\n"], 3 if usage else 2)
+
+
+def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish}
+
+
+def _chat_deltas(response: lm15.Response, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+    for name in ("reasoning_content", "content", "refusal"):
+        deltas += [{name: piece} for piece in _pieces(message.get(name) or "")]
+    if message.get("annotations"):
+        deltas.append({"annotations": message["annotations"]})
+    for index, call in enumerate(message.get("tool_calls", [])):
+        named = {"name": call["function"]["name"], "arguments": ""}
+        deltas.append({"tool_calls": [{**call, "index": index, "function": named}]})
+        for piece in _pieces(call["function"]["arguments"]):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    scores = [_score(token) for token in response.logprobs or ()]
+    for delta in deltas:
+        choice = _delta(delta)
+        if "content" in delta and scores:
+            choice["logprobs"], scores = {"content": scores}, []
+        yield {"choices": [choice]}
+
+
+def _chat_message(response: lm15.Response) -> dict[str, Any]:
+    parts = response.message.parts
+    texts = [part.text for part in parts if part.type == "text"]
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
+    for part in parts:
+        if part.type == "thinking":
+            message["reasoning_content"] = part.text
+        elif part.type == "refusal":
+            message["refusal"] = part.text
+        elif part.type == "citation":
+            source = {"url": part.url, "title": part.title}
+            cited = {"type": "url_citation", "url_citation": source}
+            message.setdefault("annotations", []).append(cited)
+        elif part.type == "tool_call":
+            function = {"name": part.name, "arguments": json.dumps(part.input)}
+            call = {"id": part.id, "type": "function", "function": function}
+            message.setdefault("tool_calls", []).append(call)
+    return message
+
+
+def _chat_usage(usage: lm15.Usage) -> dict[str, Any] | None:
+    if usage.input_tokens is None:
+        return None
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def _score(token: lm15.TokenLogprob) -> dict[str, Any]:
+    top = [{"token": t.token, "logprob": t.logprob, "bytes": None} for t in token.top]
+    return {"token": token.token, "logprob": token.logprob, "bytes": None, "top_logprobs": top}
+
+
+def _messages(response: lm15.Response) -> Spoken:
+    blocks = _blocks(response)
+    used = response.usage
+    counts = {
+        "input_tokens": used.input_tokens,
+        "cache_read_input_tokens": used.cache_read_tokens,
+        "cache_creation_input_tokens": used.cache_write_tokens,
+    }
+    usage = {**counts, "output_tokens": used.output_tokens, **(response.provider_data or {})}
+    if used.reasoning_tokens is not None:
+        usage["output_tokens_details"] = {"thinking_tokens": used.reasoning_tokens}
+    stop = _STOP.get(response.finish_reason, "refusal")
+    head = {"id": response.id, "type": "message", "role": "assistant", "model": response.model}
+    whole = {**head, "content": blocks, "stop_reason": stop, "stop_sequence": None, "usage": usage}
+    opening = {**head, "content": [], "stop_reason": None, "usage": {**counts, "output_tokens": 1}}
+    events = [_event("message_start", message=opening), _event("ping")]
+    for index, block in enumerate(blocks):
+        events += _block_events(index, block)
+    ended = {"stop_reason": stop, "stop_sequence": None}
+    events += [_event("message_delta", delta=ended, usage=usage), _event("message_stop")]
+    return Spoken(whole, events, 2)
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+def _blocks(response: lm15.Response) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    for part in response.message.parts:
+        kept = {state.kind: state.data for state in part.continuation}
+        if part.type == "text":
+            blocks.append({"type": "text", "text": part.text})
+        elif part.type == "citation":
+            cited = {"type": "web_search_result_location", "url": part.url, "title": part.title}
+            blocks[-1].setdefault("citations", []).append({**cited, "cited_text": part.text})
+        elif part.type == "tool_call":
+            call = {"id": part.id, "name": part.name, "input": part.input}
+            blocks.append({"type": "tool_use", **call})
+        elif "redacted_thinking" in kept:
+            blocks.append({"type": "redacted_thinking", **kept["redacted_thinking"]})
+        elif part.type == "thinking":
+            signed = kept.get("thinking_signature", {"signature": ""})
+            blocks.append({"type": "thinking", "thinking": part.text, **signed})
+    return blocks
+
+
+def _block_events(index: int, block: dict[str, Any]) -> list[bytes]:
+    kind = block["type"]
+    deltas: list[dict[str, Any]] = []
+    opened = dict(block)
+    if kind == "text":
+        opened = {"type": "text", "text": ""}
+        deltas += [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+        for citation in block.get("citations", []):
+            deltas.append({"type": "citations_delta", "citation": citation})
+    elif kind == "thinking":
+        opened = {"type": "thinking", "thinking": "", "signature": ""}
+        thought = _pieces(block["thinking"])
+        deltas += [{"type": "thinking_delta", "thinking": piece} for piece in thought]
+        deltas.append({"type": "signature_delta", "signature": block["signature"]})
+    elif kind == "tool_use":
+        opened["input"] = {}
+        written = _pieces(json.dumps(block["input"]))
+        deltas += [{"type": "input_json_delta", "partial_json": piece} for piece in written]
+    return [
+        _event("content_block_start", index=index, content_block=opened),
+        *(_event("content_block_delta", index=index, delta=delta) for delta in deltas),
+        _event("content_block_stop", index=index),
+    ]

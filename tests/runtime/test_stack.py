@@ -1,0 +1,199 @@
+"""A role's models as configured, over true wires: who is asked how often, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import dspy
+import pytest
+
+from compilm import assemble, evaluate
+from compilm.clock import ManualClock
+from compilm.config import RoleSettings, RuntimeSettings
+from compilm.errors import ConfigError
+from compilm.programs.models import as_engine, identity
+from compilm.runtime.stack import Provider, Stacks
+from compilm.testing.engines import ScriptedEngine, scripted_lm
+from compilm.testing.faults import FaultServer
+
+engines = pytest.mark.parametrize("engine", ["dspy", "lean", "sdk"])
+ways = pytest.mark.parametrize("way", ["sync", "async"])
+ASK = dspy.Predict("question -> answer")
+AT_ONCE = {"retry_after": "0"}  # a rate limit that ends at once: retries that do not wait
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Starts fault servers, which answer "4" or "5" and so on to a question."""
+    monkeypatch.setenv("STACK_KEY", "k")
+    with ExitStack() as opened:
+
+        def start(*script: str, answer: str = "4", **more: Any) -> FaultServer:
+            server = FaultServer(ScriptedEngine([{"answer": answer}]), script=script, **more)
+            return opened.enter_context(server)
+
+        yield start
+
+
+def role(engine: str, *servers: FaultServer) -> RoleSettings:
+    """The servers as one chain; the second speaks the other wire."""
+    spoken = [("openai/first", "/v1"), ("anthropic/second", "")][: len(servers)]
+    return RoleSettings(
+        model=tuple(model for model, _ in spoken),
+        base_url=tuple(s.url + path for s, (_, path) in zip(servers, spoken, strict=True)),
+        key_env=("STACK_KEY",) * len(servers),
+        max_tokens=50,
+        engine=engine,
+    )
+
+
+def asked(settings: RoleSettings, runtime: RuntimeSettings, way: str = "sync") -> str:
+    stack = assemble.stacks_from({"default": settings}, runtime)["default"]
+
+    async def awaited() -> Any:
+        try:
+            return await ASK.acall(question="2+2?")
+        finally:
+            await stack.aclose()
+
+    with closing(stack), dspy.context(lm=stack.lm):
+        answered = ASK(question="2+2?") if way == "sync" else asyncio.run(awaited())
+    return str(answered.answer)
+
+
+@engines
+@ways
+@pytest.mark.parametrize("fault", ["500", "429-after", "reset", "bad-json"])
+def test_a_failing_first_costs_one_attempt_before_the_second_is_asked(
+    serve: Any, engine: str, way: str, fault: str
+) -> None:
+    first, second = serve(fault, retry_after="30"), serve("ok", answer="5")
+    within = RuntimeSettings(deadline=29.0)  # the thirty seconds that the first wants are not there
+    assert asked(role(engine, first, second), within, way) == "5"
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+    assert (first.seen[0].body["model"], second.seen[0].body["model"]) == ("first", "second")
+
+
+@engines
+@ways
+def test_attempts_at_the_wire_are_those_of_the_policy(serve: Any, engine: str, way: str) -> None:
+    server = serve("429-after", **AT_ONCE)
+    with pytest.raises(dspy.LMRateLimitError):
+        asked(role(engine, server), RuntimeSettings(attempts=3), way)
+    assert len(server.seen) == 3
+
+
+@engines
+def test_a_chain_is_asked_a_round_for_each_attempt(serve: Any, engine: str) -> None:
+    servers = [serve("429-after", **AT_ONCE), serve("429-after", **AT_ONCE)]
+    with pytest.raises(dspy.LMError, match="none of 2 answered"):
+        asked(role(engine, *servers), RuntimeSettings(attempts=2))
+    assert [len(server.seen) for server in servers] == [2, 2]
+
+
+@engines
+@ways
+@pytest.mark.parametrize("fault", ["drip", "hang"])
+def test_no_provider_outlasts_the_deadline_however_it_drips(
+    serve: Any, engine: str, way: str, fault: str
+) -> None:
+    server = serve("ok", fault, pace=0.05)
+    asked(role(engine, server), RuntimeSettings())  # what a first call sets up is not measured
+    began = time.monotonic()
+    with pytest.raises(dspy.LMTimeoutError):
+        asked(role(engine, server), RuntimeSettings(deadline=0.4), way)
+    assert time.monotonic() - began < 6.0  # it would take a minute
+    assert server.counts[fault] == 1
+
+
+def test_a_dead_first_is_soon_left_alone_and_each_model_has_one_circuit(serve: Any) -> None:
+    first, second = serve("500"), serve("ok")
+    settings = RuntimeSettings(breaker=2)
+    shared = {"default": role("lean", first, second), "judge": role("lean", first, second)}
+    stacks = assemble.stacks_from(shared, settings)
+    for n in range(4):
+        for stack in stacks.values():
+            with dspy.context(lm=stack.lm):
+                ASK(question=f"{n}?")
+    for stack in stacks.values():
+        stack.close()
+    assert (len(first.seen), len(second.seen)) == (2, 8)
+
+
+@engines
+def test_a_compile_asks_the_first_alone_with_its_own_retries_only(serve: Any, engine: str) -> None:
+    """The stack has 9 attempts, breaker and fallback; what evaluates has 3 attempts."""
+    first, second = serve("429-after", "429-after", "ok", **AT_ONCE), serve("ok", answer="5")
+    settings = RuntimeSettings(attempts=9, breaker=1)
+    stack = assemble.stacks_from({"default": role(engine, first, second)}, settings)["default"]
+    rows = [dspy.Example(question="2+2?", answer="4").with_inputs("question")]
+    with closing(stack):
+        found = evaluate(ASK, "exact(answer)", rows, roles={"default": stack.lm}, attempts=3)
+    assert (found.score.value, found.spent.calls) == (1.0, 3)
+    assert (len(first.seen), len(second.seen)) == (3, 0)
+
+
+def test_limits_per_minute_hold_for_an_account_whoever_asks() -> None:
+    clock = ManualClock()
+    stacks = Stacks(RuntimeSettings(requests_per_minute=6), clock)
+    lm = scripted_lm([{"answer": "4"}])
+    one = Provider(lm, as_engine(lm), "the account")
+    for made in (stacks.over(one), stacks.over(one)):
+        with dspy.context(lm=made.lm):
+            ASK(question="2+2?")
+    assert sum(clock.slept) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-5-mini", "openai/gpt-4o-mini", "anthropic/claude-x"])
+def test_answers_that_were_paid_for_without_a_stack_are_known_with_one(model: str) -> None:
+    limit = {"max_tokens": 20_000} if "gpt-5" in model else {"max_tokens": 90, "temperature": 0.3}
+    plain = dspy.LM(model, api_base="http://127.0.0.1:1/v1", **limit)
+    made = Stacks().over(plain).lm
+    assert identity(made) == identity(plain)
+    assert identity(made) != identity(Stacks().over(dspy.LM(model, **limit)).lm)
+    assert identity(made.copy(temperature=1.0)) == identity(plain.copy(temperature=1.0))
+
+
+def test_a_stack_says_its_layers_in_their_order() -> None:
+    settings = RuntimeSettings(
+        concurrency=8, timeout=5, deadline=9, attempts=2, requests_per_minute=60
+    )
+    made = Stacks(settings).over(dspy.LM("openai/a"), dspy.LM("anthropic/b"))
+    assert [name for name, _ in made.lines] == [
+        "deadline", "coalesce", "retry", "fallback",
+        *["breaker", "limiter", "timeout", "provider"] * 2,
+    ]  # fmt: skip
+    assert "limiter    2. 8 at once, 60 requests a minute" in str(made)
+    assert (made.lm.model, made.lm.fallbacks) == ("openai/a", ("anthropic/b",))
+    with pytest.raises(ConfigError, match="a stack needs a model"):
+        Stacks().over()
+
+
+LIGHT = """
+import sys, dspy
+from compilm import assemble
+from compilm.config import RoleSettings
+role = RoleSettings(model=("openai/m",), base_url=sys.argv[1], max_tokens=9, engine="lean")
+with dspy.context(lm=assemble.roles_from({"default": role})["default"]):
+    print(dspy.Predict("question -> answer")(question="2+2?").answer)
+heavy = ["openai", "anthropic", "litellm", "numpy", "mlflow", "pandas", "datasets", "aiohttp"]
+print([name for name in [*heavy, "compilm.optimizers", "compilm.metrics"] if name in sys.modules])
+"""
+
+
+def test_a_served_lean_chain_imports_no_sdk(serve: Any) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, f"{serve('ok').url}/v1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.splitlines() == ["4", "[]"], done.stderr
