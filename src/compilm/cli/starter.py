@@ -40,6 +40,7 @@ def right_team(example, prediction, trace=None):
     return float(right), "" if right else f"{example.team} answers this, not {prediction.team}"
 '''
 
+
 def starter_rows() -> str:
     """The starter's examples as JSON lines: invented messages, 40 for each team.
 
