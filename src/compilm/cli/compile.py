@@ -200,6 +200,8 @@ def _plan(asked: dict[str, Any], out: Out) -> int:
 def _tell(result: CompileResult, path: Path, gate: Gate, out: Out) -> None:
     out.say(result.headline)
     out.say(f"  gain      {result.gain_text}")
+    if result.verdict in ("proven", "likely") and result.held_out is not None:
+        out.say(f"  on test   {result.held_out:+.3f}")  # what `compilm eval --against` measures
     for split in ("val", "test"):
         before, after = result.baseline.get(split), result.compiled.get(split)
         if before is not None and after is not None:
