@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   ?= build/claims
 CLAIMS := examples/claims/compilm.toml
-QUESTION := Why was CLM-24-417316 denied? The patient was seen in March.
+QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports unit chaos soak bench-optimizers lock clean

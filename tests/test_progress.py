@@ -187,11 +187,35 @@ def _send(journal: Journal) -> None:
         journal.append(Record("call.sent", 0.0, "r", {}))
 
 
+@pytest.mark.parametrize("mode", ["plain", "live"])
+def test_an_interrupt_is_told_even_by_the_thread_that_is_showing_a_record(mode: Mode) -> None:
+    journal, out = MemoryJournal(), Terminal()
+    with watch(journal, "r", mode, out) as one:
+        stories.unfinished(journal, "r")
+        with one._lock:  # the handler of a signal runs on whatever thread is in here
+            one.interrupted()
+    assert "Ctrl-C again stops at once" in " ".join(out.getvalue().split())
+
+
+def test_a_display_that_cannot_tell_of_an_interrupt_does_not_fail_the_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING),
+        Watch(MemoryJournal(), "r", Broken(), ManualClock()) as one,
+    ):
+        one.interrupted()
+    assert "cannot tell" in caplog.text
+
+
 class Broken(Counting):
     """A display that fails at everything."""
 
     def show(self, story: Story, kind: str) -> None:
         super().show(story, kind)
+        raise OSError("the terminal is gone")
+
+    def say(self, text: str) -> None:
         raise OSError("the terminal is gone")
 
     def close(self, story: Story | None) -> None:

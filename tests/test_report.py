@@ -80,6 +80,8 @@ def test_the_page_of_a_proof_tells_all_of_it() -> None:
         "Proven better",
         "on 156 held-out examples that the search never saw",
         "The proof",
+        "gain, by all seen",
+        "on these examples",
         "1 other predictor stayed as given",
         "won, shipped",
         "1 × LMTimeout",

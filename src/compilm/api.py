@@ -102,8 +102,8 @@ def compile(
         allow_leaks, split_note, clock,
     )  # fmt: skip
     job = replace(job, retry=retry_layer(clock, attempts))
-    with watch(job.journal, job.run, mode=progress, stream=sys.stderr):
-        result = compile_job(job)
+    with watch(job.journal, job.run, mode=progress, stream=sys.stderr) as display:
+        result = compile_job(job, display.interrupted)
     result = replace(result, render=_render)
     if track is not None:
         track_run(job.journal, job.run, track)

@@ -26,6 +26,10 @@ Mode = Literal["auto", "live", "plain", "notebook", "none"]
 
 _log = logging.getLogger(__name__)
 _SHOWN = {"run.started", "resumed", "decision", "confirmed", "note", "run.finished"}
+_INTERRUPTED = (
+    "interrupted: the calls under way may end, then what was found is written; "
+    "Ctrl-C again stops at once"
+)
 _PER_SECOND = {"live": 8.0, "notebook": 2.0}
 
 
@@ -34,6 +38,10 @@ class Display(Protocol):
 
     def show(self, story: Story, kind: str) -> None:
         """Show the story, of which a record of this kind is the last."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a sentence that no record tells."""
         ...
 
     def close(self, story: Story | None) -> None:
@@ -85,6 +93,7 @@ class Watch:
         self._seen = 0
         self._lock = threading.Lock()  # protects the reader, the display, _next and _seen
         self._end: Callable[[], None] | None = None
+        self._saying: threading.Thread | None = None
         if display is not None:
             # Watching first and catching up second leaves no gap; `_seen` keeps records single.
             with self._lock:
@@ -127,8 +136,27 @@ class Watch:
             _log.warning("the progress display failed and was taken down", exc_info=True)
             self._display = None
 
+    def interrupted(self) -> None:
+        """Tell that the first Ctrl-C was heard, and what a second one does.
+
+        Safe in a signal's handler: the main thread may hold the lock or be writing just then, so
+        another thread waits for it.
+        """
+        self._saying = threading.Thread(target=self._say, args=(_INTERRUPTED,), daemon=True)
+        self._saying.start()
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            if self._display is not None:
+                try:
+                    self._display.say(text)
+                except Exception:  # border: a display never fails a run
+                    _log.warning("the progress display cannot tell: %s", text, exc_info=True)
+
     def close(self) -> None:
         """Show the end and stop watching; a second time does nothing."""
+        if self._saying is not None:
+            self._saying.join()
         with self._lock:
             end, display = self._end, self._display
             self._end = self._display = None
@@ -191,6 +219,10 @@ class _Plain:
         self._stream.write((_painted(line, kind, story) if self._color else line) + "\n")
         self._stream.flush()
 
+    def say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
     def close(self, story: Story | None) -> None:
         """Every line stands already."""
 
@@ -233,6 +265,9 @@ class _Live:
 
     def show(self, story: Story, kind: str) -> None:  # noqa: ARG002 - every kind is shown alike
         self._live.update(_panel(story), refresh=True)
+
+    def say(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False)
 
     def close(self, story: Story | None) -> None:
         if story is not None:
@@ -287,6 +322,9 @@ class _Notebook:
 
     def show(self, story: Story, kind: str) -> None:  # noqa: ARG002 - every kind is shown alike
         self._handle.update(self._html(live_html(story)))
+
+    def say(self, text: str) -> None:
+        """Nothing: the front end shows that the cell was interrupted."""
 
     def close(self, story: Story | None) -> None:
         if story is not None:

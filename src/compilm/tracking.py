@@ -154,7 +154,9 @@ def _create(client: Any, home: str, story: Story) -> str:
         home,
         start_time=_ms(story.started),
         tags={"compilm.run": story.run},
-        run_name=" ".join(filter(None, ["compile", story.name, level, story.run[:8]])),
+        run_name=" ".join(
+            filter(None, ["compile", story.name, level, story.run.rpartition("-")[2]])
+        ),
     )
     return str(made.info.run_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_a_broken_row_is_told_with_its_line(project: Path, command: Command) -> 
         rows.write('{"id": "x", "team": "orders"}\n')
     done = command("check")
     assert done.code == 3
-    assert "data.jsonl:41" in done.out
+    assert "data.jsonl:161" in done.out
 
 
 def test_a_leak_into_test_is_told(project: Path, command: Command) -> None:
@@ -169,20 +170,20 @@ def test_train_and_test_files_leave_val_to_be_split_off(project: Path, command: 
     (project / "train.jsonl").write_text("".join(r for i, r in enumerate(rows) if i % 4))
     change(project, 'path = "data.jsonl"', "train = 'train.jsonl'\ntest = 'test.jsonl'")
     change(project, "split = {", "# {")
-    assert "test 10;" in findings(command)["data"][1]
+    assert "test 40;" in findings(command)["data"][1]
 
 
 def test_labels_that_look_wrong_are_told_with_their_lines(project: Path, command: Command) -> None:
     rows = (project / "data.jsonl").read_text().splitlines()
     rows[4] = rows[4].replace('"team": "orders"', '"team": "cooking"')
-    rows[9] = rows[9].replace(', "team": "orders"', "")
+    rows[8] = rows[8].replace(', "team": "orders"', "")
     (project / "data.jsonl").write_text("\n".join(rows))
     done = command("check")
     assert done.code == 0
     (line,) = [line for line in done.out.splitlines() if "labels  " in line]
     assert line.startswith("!!  labels   2 look wrong: ")
     assert "data.jsonl:5: field 'team': 'cooking' is none of 'orders', 'workshop'" in line
-    assert "data.jsonl:10: field 'team': missing" in line
+    assert "data.jsonl:9: field 'team': missing" in line
 
 
 def test_rows_that_were_not_compared_are_told(
@@ -201,3 +202,10 @@ def test_a_program_without_predictors_is_told(project: Path, command: Command) -
     done = command("check")
     assert done.code == 3
     assert "xx  program  Desk has no predictor that could be compiled" in done.out
+
+
+def test_no_more_rows_are_read_than_the_limit(project: Path, command: Command) -> None:
+    told = command("check", "--set", "data.limit=30").out
+    sizes = re.search(r"train (\d+), val (\d+), test (\d+)", told)
+    assert sizes is not None
+    assert sum(map(int, sizes.groups())) == 30

@@ -32,7 +32,7 @@ def test_the_artifact_the_report_and_the_journal_are_written(
     assert (project / ".compilm" / "journal.db").is_file()
     lines = {line.split()[0]: line for line in done.out.splitlines()}
     assert {"gain", "val", "test", "spent", "stopped", "note", "artifact", "report"} <= set(lines)
-    assert lines["artifact"].endswith(" build/desk")
+    assert " build/desk  sha256:" in lines["artifact"]
     assert "compilm eval build/desk --against baseline" in lines["next:"]
 
 
@@ -227,19 +227,20 @@ def test_ctrl_c_ends_the_batch_and_writes_the_result(project: Path) -> None:
     call = "        return self.route"
     interrupt = (
         "        import os, signal\n"
-        "        if 'saddle' in message and not os.path.exists('once'):\n"
+        "        if 'my new saddle' in message and not os.path.exists('once'):\n"
         "            open('once', 'w').close()\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
     )
     (project / "program.py").write_text(text.replace(call, interrupt + call))
     done = subprocess.run(
-        [sys.executable, "-m", "compilm", "compile", "-O1", "--json", "-q"],
+        [sys.executable, "-m", "compilm", "compile", "-O1", "--json"],
         capture_output=True,
         text=True,
         cwd=project,
     )
     told = json.loads(done.stdout)
     assert done.returncode == 130
+    assert done.stderr.count("Ctrl-C again stops at once") == 1
     assert told["stop"].startswith("interrupted")
     assert "Traceback" not in done.stderr
     assert read(project / "build" / "desk").digest == told["artifact"]["digest"]
@@ -300,3 +301,31 @@ def test_a_process_that_is_ended_from_within_is_an_error(
     done = command(*QUICK)
     assert done.code == 3
     assert "called sys.exit(1)" in done.err
+
+
+def test_a_label_that_no_answer_can_equal_is_told_before_the_compile(
+    project: Path, command: Command
+) -> None:
+    rows = (project / "data.jsonl").read_text("utf-8").splitlines()
+    rows[4] = rows[4].replace('"team": "orders"', '"team": "order"')
+    (project / "data.jsonl").write_text("\n".join(rows), "utf-8")
+    done = command("compile", "-O0", "--budget", "20rollouts")
+    assert "data.jsonl:5: field 'team': 'order' is none of" in done.err.splitlines()[0]
+    assert "Did you mean 'orders'?" in done.err
+
+
+def test_a_compile_that_ended_before_the_proof_claims_no_gain(
+    project: Path, command: Command
+) -> None:
+    done = command("compile", "-O1", "--budget", "2calls", "-q")
+    assert "it ended before held-out examples were compared" in done.out
+    assert "gain      not measured" in done.out
+    assert "+0.000" not in done.out
+
+
+def test_where_nothing_better_was_found_the_gain_is_said_in_words(
+    project: Path, command: Command
+) -> None:
+    done = command("compile", "-O0", "-q")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("  gain")]
+    assert line == "  gain      none found"

@@ -28,7 +28,7 @@ def test_the_configured_program_is_scored(desk: Path, command: Command) -> None:
     done = command("eval")
     assert (done.code, done.out.split()[0]) == (0, "test")
     told = command("eval", "--json").json
-    assert (told["split"], told["n"], told["gain"]) == ("test", 13, None)
+    assert (told["split"], told["n"], told["gain"]) == ("test", 53, None)
 
 
 def test_an_artifact_is_held_against_the_baseline(desk: Path, command: Command) -> None:
@@ -93,7 +93,7 @@ def test_examples_without_a_score_are_told(desk: Path, command: Command) -> None
         "    return 1.0\n"
     )
     done = command("eval", "--set", "metric=some.py:some")
-    assert "of 13 examples have no score" in done.out
+    assert "of 53 examples have no score" in done.out
     assert command("eval", "--set", "metric=some.py:some", "--json").json["missing"] > 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 from tests.cli.conftest import Command
@@ -15,10 +17,24 @@ def test_the_starter_can_be_checked_as_it_is(project: Path, command: Command) ->
     assert {one["sign"] for one in done.json["checks"]} == {"ok"}
 
 
-def test_the_starter_has_forty_rows(folder: Path, command: Command) -> None:
+def test_the_starter_has_as_many_rows_for_each_team_and_no_message_twice(
+    folder: Path, command: Command
+) -> None:
     done = command("init", "--json")
     assert done.json["written"] == ["compilm.toml", "data.jsonl", "metric.py", "program.py"]
-    assert len((folder / "data.jsonl").read_text().splitlines()) == 40
+    rows = [json.loads(line) for line in (folder / "data.jsonl").read_text("utf-8").splitlines()]
+    teams = Counter(row["team"] for row in rows)
+    assert teams == dict.fromkeys(("orders", "workshop", "returns", "billing"), 40)
+    assert len({row["message"].casefold() for row in rows}) == len(rows)
+
+
+def test_the_first_compile_of_the_starter_proves_a_gain(project: Path, command: Command) -> None:
+    told = command("compile", "--json", "-q").json
+    assert told["verdict"] == "proven"
+    assert told["held_out"]["low"] > 0
+    assert told["held_out"]["n"] >= 40
+    again = command("compile", "-q").out  # the same run, in words
+    assert f"  on test   {told['held_out']['value']:+.3f} [" in again
 
 
 def test_nothing_is_written_over(project: Path, command: Command) -> None:
@@ -43,7 +59,7 @@ def test_a_given_program_and_its_data_are_looked_at(project: Path, command: Comm
     )
     assert done.code == 0
     assert "route: message -> team" in done.out
-    assert "40 rows with id, message, team" in done.out
+    assert "160 rows with id, message, team" in done.out
     config = load_config(None, env={}, cwd=project)
     assert (config.program, config.metric) == ("program.py:Desk", "exact(team)")
     assert (config.data.inputs, config.data.id) == (("message",), "id")

@@ -82,7 +82,7 @@ class TestLines:
         typed(monkeypatch, rows)
         alone = command("run", "build/desk", "-", "--concurrency", "1").out
         assert done.code == 0
-        assert len(together) == 40
+        assert len(together) == 160
         assert {row["team"] for row in together} <= TEAMS
         assert done.out == alone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_a_field_that_is_not_required_may_be_absent_or_null(path: Path) -> None:
 
 def test_limit_stops_before_what_is_wrong(path: Path) -> None:
     assert len(load(write(path, {"text": "a"}, "wrong"), inputs=["text"], limit=1)) == 1
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_at_once_or_read_in_part(path: Path) -> None:
+    write(path, {"text": "a"}, {"text": "b"})
+    os.truncate(path, 1_000_000_000)  # the rest is a hole and takes no place on the disk
+    with pytest.raises(DataError, match=r"has 1.0 GB, .* limit=20000") as caught:
+        load(path, inputs=["text"])
+    assert caught.value.file == str(path)
+    assert len(load(path, inputs=["text"], limit=2)) == 2
 
 
 def test_a_name_can_be_given(path: Path) -> None:

@@ -99,3 +99,13 @@ def test_more_held_out_examples_prove_smaller_gains() -> None:
         "low": large.rollouts.low,
         "high": large.rollouts.high,
     }
+
+
+@pytest.mark.parametrize("budget", [Budget(rollouts=80), Budget(calls=80)])
+def test_only_held_out_examples_that_the_budget_allows_are_counted_as_proof(budget: Budget) -> None:
+    large = plan_job(worlds.job(sizes=(10, 10, 1000)))
+    found = plan_job(worlds.job(sizes=(10, 10, 1000), budget=budget))
+    assert found.held_out == 80 // (
+        4 * (1 if budget.calls is None else len(worlds.job().predictors))
+    )
+    assert found.minimum_detectable > large.minimum_detectable

@@ -31,6 +31,18 @@ def test_it_reads_as_text(result: CompileResult) -> None:
     assert "$0.5000" in str(replace(result, spent=Spent(usd=0.5)))
 
 
+def test_a_gain_of_nothing_is_words_and_no_zero(result: CompileResult) -> None:
+    seen = Estimate(0.02, -0.1, 0.14, 14)
+    assert result.gain_text == "none found"
+    rejected = replace(result, held_out=seen).gain_text
+    assert rejected == "none shipped; the best candidate's on test +0.020 [-0.100, +0.140] (n=14)"
+    cut = replace(result, baseline={"val": seen, "test": None})
+    assert cut.gain_text == "not measured"
+    assert "ended before held-out examples" in cut.headline
+    shipped = replace(result, verdict="proven", gain=seen)
+    assert shipped.gain_text == "+0.020 [-0.100, +0.140] (n=14)"
+
+
 def test_splits_that_were_not_measured_are_not_told(result: CompileResult) -> None:
     bare = replace(result, baseline={"val": None}, compiled={"val": Estimate(1, 1, 1, 1)})
     assert "baseline" not in str(bare)

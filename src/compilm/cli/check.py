@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import ContractError
+from .labels import listed, odd_labels_of
 from .options import configuration
 from .out import Out
 from .target import Parts, metric_of, parts_of, predictors_of, program_of
@@ -23,7 +24,7 @@ __all__ = ["Check", "arguments", "run"]
 EXAMPLES = """Lines start with ok, !! (worth knowing) or xx (a compile would not do); exit code 3
 where one starts with xx."""
 
-_GOLD, _DRY, _SHOWN = 5, 2, 3
+_GOLD, _DRY = 5, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,10 @@ def _data(parts: Parts) -> Iterator[Check]:
     leaks = check_leaks(named, allow=True)
     bad = [one for one in leaks if one.kind == "exact" and one.b.dataset == "test"]
     if bad:
-        yield Check("xx", "leaks", f"{len(bad)} inputs of test stand elsewhere: {_listed(bad)}")
+        yield Check("xx", "leaks", f"{len(bad)} inputs of test stand elsewhere: {listed(bad)}")
     near = [one for one in leaks if one not in bad]
     if near:
-        yield Check("!!", "leaks", f"{len(near)} rows resemble one elsewhere: {_listed(near)}")
+        yield Check("!!", "leaks", f"{len(near)} rows resemble one elsewhere: {listed(near)}")
     if max(map(len, named.values())) > NEAR_ROWS:
         told = f"near repeats were looked for in the first {NEAR_ROWS:,} rows of a split only"
         yield Check("!!", "leaks", told)
@@ -123,30 +124,13 @@ def _data(parts: Parts) -> Iterator[Check]:
         yield Check("ok", "leaks", "no row of one split stands in another")
     within = [one for data in named.values() for one in duplicates(data)]
     if within:
-        yield Check("!!", "repeats", f"{len(within)} rows repeat another: {_listed(within)}")
+        yield Check("!!", "repeats", f"{len(within)} rows repeat another: {listed(within)}")
 
 
 def _labels(program: dspy.Module, parts: Parts) -> Iterator[Check]:
-    """Labels that some row lacks, and those that no answer of the program can equal."""
-    from ..datasets import odd_labels
-    from ..programs.types import choices
-
-    answers: dict[str, list[Any]] = {}
-    open_: set[str] = set()
-    for _, predictor in program.named_predictors():
-        for name, field in predictor.signature.output_fields.items():
-            allowed = choices(field.annotation)
-            answers.setdefault(name, []).extend(allowed)
-            open_ |= set() if allowed else {name}
-    closed = {name: values for name, values in answers.items() if name not in open_}
-    odd = [one for data in parts.named().values() for one in odd_labels(data, closed)]
-    if odd:
-        yield Check("!!", "labels", f"{len(odd)} look wrong: {_listed(odd)}")
-
-
-def _listed(found: Sequence[Any]) -> str:
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return "; ".join(str(one) for one in found[:_SHOWN]) + more
+    told = odd_labels_of(program, parts.named().values())
+    if told:
+        yield Check("!!", "labels", told)
 
 
 def _gold(metric: Metric, parts: Parts) -> Check:

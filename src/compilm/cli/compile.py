@@ -15,6 +15,7 @@ from ..config import Config
 from ..errors import BudgetExceeded, CallFailed, ConfigError, ProviderRejected
 from ..journal import Journal, open_journal
 from .gate import Gate, gate_of
+from .labels import odd_labels_of
 from .options import configuration
 from .out import Out
 from .place import check_out, journal_path, out_path, shown, target_name
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     """Plan or compile, write the artifact, and tell."""
     config = configuration(args, {key: getattr(args, name) for name, key in _KEYS.items()})
     asked = _asked(config)
+    _tell_labels(asked, out)
     if args.plan:
         return _plan(asked, out)
     check_out(out_path(config))
@@ -156,6 +158,14 @@ def _asked(config: Config) -> dict[str, Any]:
     }
 
 
+def _tell_labels(asked: dict[str, Any], out: Out) -> None:
+    """A label that no answer can equal makes its example a loss for every candidate: say so."""
+    sets = [asked[name] for name in ("trainset", "valset", "testset") if asked[name] is not None]
+    told = odd_labels_of(asked["program"], sets)
+    if told:
+        out.note(f"!!    labels  {told}; compilm check tells the rest")
+
+
 def _progress(asked: str, out: Out) -> str:
     if out.quiet:
         return "none"
@@ -189,8 +199,10 @@ def _plan(asked: dict[str, Any], out: Out) -> int:
 
 
 def _tell(result: CompileResult, path: Path, gate: Gate, out: Out) -> None:
-    out.say(str(result).splitlines()[0])
-    out.say(f"  gain      {result.gain:+.3f}")
+    out.say(result.headline)
+    out.say(f"  gain      {result.gain_text}")
+    if result.verdict in ("proven", "likely") and result.held_out is not None:
+        out.say(f"  on test   {result.held_out:+.3f}")  # what `compilm eval --against` measures
     for split in ("val", "test"):
         before, after = result.baseline.get(split), result.compiled.get(split)
         if before is not None and after is not None:
@@ -206,7 +218,7 @@ def _tell(result: CompileResult, path: Path, gate: Gate, out: Out) -> None:
         out.say(f"  note      {note}")
     for line in gate.lines():
         out.say(f"  gate      {line}")
-    out.say(f"  artifact  {shown(path)}")
+    out.say(f"  artifact  {shown(path)}  {result.artifact.digest}")
     if (path / "report.html").is_file():
         out.say(f"  report    {shown(path / 'report.html')}")
     first = f"compilm show {shown(path)}" if result.finished else "the same command goes on"

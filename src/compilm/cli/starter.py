@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 
 __all__ = ["DATA_FILE", "METRIC", "PROGRAM", "configuration_text", "starter_rows"]
 
@@ -39,71 +40,16 @@ def right_team(example, prediction, trace=None):
     return float(right), "" if right else f"{example.team} answers this, not {prediction.team}"
 '''
 
-# Invented messages, ten for each team.
-_MESSAGES = {
-    "orders": (
-        "Where is the parcel with my new saddle?",
-        "Can I still change the delivery address of my order?",
-        "The tracking page has not moved for four days.",
-        "Do you ship cargo bikes to the islands?",
-        "I ordered two helmets but only one was in the box.",
-        "Please send the order to my office instead.",
-        "When will the blue gravel bike be in stock again?",
-        "The courier says the parcel was delivered, but nothing came.",
-        "I would like to add a bell to the order from this morning.",
-        "How long does shipping of a wheel set take?",
-    ),
-    "workshop": (
-        "My rear brake squeaks since last week, can you look at it?",
-        "The chain jumps off whenever I shift down.",
-        "I need an appointment for a spring service.",
-        "There is a wobble in the front wheel.",
-        "Could you mount the child seat I bought elsewhere?",
-        "The motor of my e-bike switches off on hills.",
-        "How long does it take to replace a bottom bracket?",
-        "The gear cable snapped this morning.",
-        "My tire loses air although the tube is new.",
-        "Can a bent derailleur hanger be straightened?",
-    ),
-    "returns": (
-        "The jacket is too small, how do I send it back?",
-        "I want to exchange the shoes for a larger size.",
-        "The pump arrived broken and I do not want another one.",
-        "Which label do I use to return the lights?",
-        "The color looks nothing like the picture, I am sending it back.",
-        "May I return a helmet that I wore once?",
-        "I changed my mind about the lock, it is still sealed.",
-        "How many days do I have to give the bag back?",
-        "The gloves do not fit, please exchange them.",
-        "I received the wrong pedals and want to return them.",
-    ),
-    "billing": (
-        "I was charged twice for the same invoice.",
-        "Please put our company name on the invoice.",
-        "My card was declined although there is money on the account.",
-        "Can I pay the cargo bike in installments?",
-        "I need a receipt for the tax office.",
-        "The discount code was not taken off the total.",
-        "When will the refund reach my bank account?",
-        "Do you accept payment by bank transfer?",
-        "The invoice shows the wrong amount of tax.",
-        "Why is there a fee on my card statement?",
-    ),
-}
-
 
 def starter_rows() -> str:
-    """The starter's examples as JSON lines.
+    """The starter's examples as JSON lines: invented messages, 40 for each team.
+
+    Enough for the held-out ones to prove a gain; with ten a team no search could.
 
     >>> len(starter_rows().splitlines())
-    40
+    160
     """
-    rows = [
-        {"id": f"{team}-{number}", "message": message, "team": team}
-        for team, messages in _MESSAGES.items()
-        for number, message in enumerate(messages, start=1)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
+    return files(__package__).joinpath("starter.jsonl").read_text(encoding="utf-8")
 
 
 def configuration_text(

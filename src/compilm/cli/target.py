@@ -154,6 +154,7 @@ def _read(config: Config, program: dspy.Module, path: str, name: str | None) -> 
         id=data.id,
         group=data.group,
         labels={field: list(values) for field, values in data.labels.items()},
+        limit=data.limit,
         name=name,
     )
 

@@ -53,10 +53,11 @@ class SplitSettings:
 class DataSettings:
     """Where the examples are: one file that is split, or one file per split.
 
-    `labels` lists the values that a field may take, by field.
+    `labels` lists the values that a field may take, by field; `limit` reads the first rows only.
     """
 
     path: str | None = None
+    limit: int | None = None
     inputs: tuple[str, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     id: str | None = None

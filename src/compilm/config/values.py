@@ -195,6 +195,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "data.id": _text,
     "data.group": _text,
     "data.stratify": _text,
+    "data.limit": _whole(1),
     "data.split": _split,
     "data.train": _text,
     "data.val": _text,

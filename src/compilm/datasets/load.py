@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -12,6 +13,8 @@ from .data import DataSet, content_ids, example, of_examples
 from .sources import Source, open_source
 
 __all__ = ["as_dataset", "load"]
+
+_WHOLE = 256_000_000  # bytes of a file that are read whole unasked; in memory they are four times
 
 
 def load(
@@ -32,7 +35,7 @@ def load(
     text or whole number is the id (without it, a digest of the content). group: the field whose
     rows must not be parted by `split`. fields: the only other fields to keep. labels: the values
     that a field may take (each item, where the field is a list). split: which part of a hub data
-    set. limit: read no more than the first so many rows.
+    set. limit: read no more than the first so many rows; a file above 256 MB needs one.
 
     Files are `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` and `.parquet`, and what is read lazily
     takes only the memory of the examples kept. "org/name" is asked of the Hugging Face hub where
@@ -54,6 +57,8 @@ def load(
         raise UsageError(f"limit is a number of rows from 1, not {limit!r}")
     asked = wanted(inputs, id=id, group=group, fields=fields, labels=labels)
     opened = open_source(source, split=split, columns=asked.columns)
+    if limit is None:
+        _check_size(opened)
     kept, lines = _read(opened, asked, limit)
     return DataSet(
         examples=tuple(example(each.values, asked.inputs) for each in kept),
@@ -92,6 +97,19 @@ def as_dataset(data: Any, *, inputs: Sequence[str] | None = None, name: str = "d
             ".with_inputs(...)"
         )
     return load(data, inputs=inputs, name=name)
+
+
+def _check_size(opened: Source) -> None:
+    """Refuse at once what would fill the memory minutes later."""
+    there = opened.is_file and os.path.isfile(opened.file)
+    size = os.path.getsize(opened.file) if there else 0
+    if size > _WHOLE:
+        raise DataError(
+            f"has {size / 1e9:.1f} GB, and rows are held in memory, four times as large: read the "
+            "first so many rows with limit=20000 (in compilm.toml [data] limit = 20000), in a "
+            "file whose rows are in no order; a limit above its rows reads all",
+            file=opened.file,
+        )
 
 
 def _read(opened: Source, asked: Wanted, limit: int | None) -> tuple[list[Kept], list[int]]:

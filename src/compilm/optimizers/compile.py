@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import CallFailed, ProgramError, RunStopped
 from ..programs.predictors import frozen_paths
 from .budget import Spent
@@ -23,8 +25,10 @@ __all__ = ["compile_job", "measure"]
 _SERVANTS = frozenset({"default", "proposer", "judge"})  # roles no predictor is moved to
 
 
-def compile_job(job: Job) -> CompileResult:
+def compile_job(job: Job, interrupted: Callable[[], None] = lambda: None) -> CompileResult:
     """The result of `job`, from the journal as far as it goes, worked out from there on.
+
+    interrupted: called at the first Ctrl-C, from the signal's handler.
 
     The budget, an interrupt and a provider's refusal end it early with what was found; a broken
     contract (program, metric, data) raises. Whatever happens, what was paid is in the journal.
@@ -32,7 +36,9 @@ def compile_job(job: Job) -> CompileResult:
     release = job.journal.claim(job.run)
     try:
         done = next(job.journal.read(job.run, kinds=["run.finished"]), None)
-        return result_of(job, done.body) if done is not None else _compiled(Session(job))
+        return (
+            result_of(job, done.body) if done is not None else _compiled(Session(job), interrupted)
+        )
     finally:
         release()
 
@@ -67,14 +73,19 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     return found, spent, stop
 
 
-def _compiled(session: Session) -> CompileResult:
+def _compiled(session: Session, interrupted: Callable[[], None]) -> CompileResult:
     """Search, prove, write the end, give the result."""
     size = held_out_size(session)
     session.meter.kept = 2 * size
     session.ledger.hold(2 * size * len(session.job.predictors))
     search = _search(session)
+
+    def interrupt() -> None:
+        session.guard.interrupt()
+        interrupted()
+
     try:
-        with interruptible(session.guard.interrupt):
+        with interruptible(interrupt):
             try:
                 outcome = search.run()
             except RunStopped as stop:

@@ -11,6 +11,7 @@ from ..metrics.stats import minimum_detectable, power
 from ..programs import models
 from .driven.estimate import rollouts_of
 from .job import Job
+from .proof import held_out_of
 from .recipes import recipe
 
 __all__ = ["Plan", "Range", "plan_job"]
@@ -33,7 +34,7 @@ class Plan:
 
     seconds are wall time at the job's concurrency. usd is `None` where the price is unknown.
     minimum_detectable: the true gain that the held-out examples would prove with a power of 80 %.
-    power: the chance that they prove a true gain of 0.05.
+    held_out counts those that the budget allows. power: the chance that they prove a gain of 0.05.
     """
 
     rollouts: Range
@@ -63,7 +64,7 @@ class Plan:
                 f"tokens    {self.tokens.low:,.0f} to {self.tokens.high:,.0f}",
                 f"money     {money}",
                 f"time      {_time(self.seconds.low)} to {_time(self.seconds.high)}",
-                f"proof     {self.held_out} held-out examples prove a true gain of "
+                f"proof     {self.held_out:,} held-out examples prove a true gain of "
                 f"{self.minimum_detectable:.3f} four times in five, of 0.050 in {self.power:.0%}",
                 *([self.note] if self.note else []),
             ]
@@ -88,6 +89,7 @@ def plan_job(job: Job) -> Plan:
     if job.budget.calls is not None:
         calls = Range(min(calls.low, job.budget.calls), min(calls.high, job.budget.calls))
     bare, shown = _prompt_tokens(job)
+    held_out = _held_out(job)
     tokens = Range(calls.low * (bare + _ANSWER), calls.high * (bare + 16 * shown + _ANSWER))
     if job.budget.tokens is not None:
         tokens = Range(min(tokens.low, job.budget.tokens), min(tokens.high, job.budget.tokens))
@@ -97,11 +99,19 @@ def plan_job(job: Job) -> Plan:
         tokens,
         _usd(job, calls, tokens),
         _seconds(job, calls),
-        minimum_detectable(len(job.test)) if job.test else 1.0,
-        len(job.test),
-        power(0.05, len(job.test)) if job.test else 0.0,
+        minimum_detectable(held_out) if held_out else 1.0,
+        held_out,
+        power(0.05, held_out) if held_out else 0.0,
         job.notice,
     )
+
+
+def _held_out(job: Job) -> int:
+    """How many test examples the end of the compile compares on, as far as the budget tells."""
+    limits = [] if job.budget.rollouts is None else [job.budget.rollouts]
+    if job.budget.calls is not None:
+        limits.append(job.budget.calls // len(job.predictors))
+    return held_out_of(len(job.test), min(limits)) if limits else len(job.test)
 
 
 def _prompt_tokens(job: Job) -> tuple[float, float]:

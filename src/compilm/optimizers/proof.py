@@ -19,7 +19,7 @@ from .rollout import Rollout
 from .session import Session
 from .verdict import Confirmation, confirm
 
-__all__ = ["Proof", "ended", "goes_on", "held_out_size", "prove", "run_blocks"]
+__all__ = ["Proof", "ended", "goes_on", "held_out_of", "held_out_size", "prove", "run_blocks"]
 
 _BLOCK = 16  # examples: with two programs a step fills 32 threads
 
@@ -40,8 +40,16 @@ class Proof:
 def held_out_size(session: Session) -> int:
     """How many test examples the budget lets us keep for the end: half of it at most."""
     tests, predictors = len(session.job.test), len(session.job.predictors)
-    most = session.meter.allows(predictors, final=True)
-    return tests if most >= 4 * tests else min(tests, most // 4)
+    return held_out_of(tests, session.meter.allows(predictors, final=True))
+
+
+def held_out_of(tests: int, rollouts: int) -> int:
+    """How many of `tests` examples a budget of `rollouts` proves on: two rollouts each, half of it.
+
+    >>> held_out_of(100, 1000), held_out_of(100, 200)
+    (100, 50)
+    """
+    return min(tests, rollouts // 4)
 
 
 def prove(session: Session, outcome: Outcome, size: int) -> Proof:

@@ -24,6 +24,7 @@ _SAID = {
     "unproven": "not shown to be better: the given program is kept",
     "no-headroom": "nothing to gain: the given program is kept",
 }
+_CUT = "it ended before held-out examples were compared: the given program is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,24 @@ class CompileResult:
         """False after an interrupt or a refusal by the provider: the same call goes on."""
         return not any(self.stop.startswith(word) for word in ("interrupted", "rejected"))
 
+    @property
+    def headline(self) -> str:
+        """The verdict and what it means, in a line."""
+        cut = self.verdict == "unproven" and self.baseline.get("test") is None
+        return f"{self.verdict}: {_CUT if cut else _SAID[self.verdict]}"
+
+    @property
+    def gain_text(self) -> str:
+        """The gain with its interval; in words where the given program is kept and there is none.
+
+        A zero with an interval of zero would read as a measurement, and is none.
+        """
+        if self.verdict in ("proven", "likely"):
+            return f"{self.gain:+.3f}"
+        if self.held_out is not None:
+            return f"none shipped; the best candidate's on test {self.held_out:+.3f}"
+        return "not measured" if self.baseline.get("test") is None else "none found"
+
     def save(self, path: str | Path) -> Path:
         """Write `artifact.json` and `report.html` into the directory `path`; the directory.
 
@@ -92,12 +111,12 @@ class CompileResult:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict}: {_SAID[self.verdict]}"]
+        lines = [self.headline]
         for split in ("val", "test"):
             before, after = self.baseline.get(split), self.compiled.get(split)
             if before is not None and after is not None:
                 lines.append(f"  {split:5s} baseline {before:.3f}  compiled {after:.3f}")
-        lines.append(f"  gain  {self.gain}")
+        lines.append(f"  gain  {self.gain_text}")
         lines.append(
             f"  spent {self.spent.rollouts} rollouts, {self.spent.calls} calls, "
             f"{self.spent.tokens} tokens, {_money(self.spent.usd)}, {self.spent.seconds:.1f} s"

@@ -40,6 +40,9 @@ def evidence(story: Story) -> str:
     if seen is None or seen.baseline is None or seen.compiled is None or seen.gain is None:
         return ""
     n = seen.gain.n
+    gains = [Bar("gain, by all seen", seen.gain, best=True)]
+    if seen.held_out is not None:
+        gains.insert(0, Bar("on these examples", seen.held_out))
     scores = (
         Bar("given program", seen.baseline),
         Bar(named(story), seen.compiled, best=True),
@@ -47,7 +50,7 @@ def evidence(story: Story) -> str:
     return intervals(
         [
             Panel(f"{seen.split} score ({n:,} examples, 95 % intervals)", scores),
-            Panel("gain on the same examples", (Bar("gain", seen.gain),), difference=True),
+            Panel("gain", tuple(gains), difference=True),
         ],
         title="held-out scores and gain with 95 % intervals",
     )

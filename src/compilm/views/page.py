@@ -112,9 +112,10 @@ def _boxes(pairs: Iterable[tuple[str, str]], kind: str) -> str:
 
 def _evidence(story: Story) -> str:
     why = (
-        "Both programs answered the same examples, none of which the search had seen. A 95 % "
-        "interval covers the true score in 95 of 100 such measurements; a gain is proven when its "
-        "whole interval lies above 0."
+        "Both programs answered the same examples, none of which the search had seen. The gain is "
+        "measured on these alone, and estimated from them and the search together. A 95 % interval "
+        "covers the true score in 95 of 100 such measurements; a gain is proven when the whole of "
+        "both intervals lies above 0."
     )
     title = "The proof" if story.verdict == "proven" else "The held-out comparison"
     return _section(title, why, [_figure(charts.evidence(story))])

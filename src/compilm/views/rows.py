@@ -289,7 +289,10 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The held-out comparison of the baseline with one candidate."""
+    """The held-out comparison of the baseline with one candidate.
+
+    gain is by search and held-out examples together, held_out by the latter alone.
+    """
 
     candidate: str
     split: str
@@ -299,6 +302,7 @@ class Confirmed:
     p_better: float
     verdict: str
     minimum_detectable: float | None
+    held_out: Interval | None = None
 
     @classmethod
     def of(cls, body: Body) -> Confirmed:
@@ -313,4 +317,5 @@ class Confirmed:
             0.5 if body.get("p_better") is None else float(body["p_better"]),
             str(body.get("verdict") or ""),
             None if detectable is None else float(detectable),
+            Interval.of(body.get("held_out")),
         )

@@ -174,6 +174,9 @@ class TestInputs:
         headers = {"content-type": "application/json; charset=utf-8"}
         response = client.post("/v1/run", content=b"{", headers=headers)
         assert (response.status_code, response.json()["code"]) == (422, "invalid-input")
+        (told,) = response.json()["errors"]
+        assert told["field"] == ""
+        assert told["message"].startswith("not JSON at character 1: ")
 
     @pytest.mark.parametrize("declared", ["application/x-www-form-urlencoded", "text/plain", ""])
     def test_that_are_not_said_to_be_json_are_told_how_to(

@@ -77,12 +77,18 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     if not declared.startswith("application/") or not declared.endswith("json"):
         told = f"it is {declared or 'nothing'}: send the header content-type: application/json"
         return _problem(415, "not-json", told)
-    found = [
-        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]}
-        for one in getattr(error, "errors", list)()
-    ]
+    found = [_told(one) for one in getattr(error, "errors", list)()]
     named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in found)
     return _problem(422, "invalid-input", named, errors=found)
+
+
+def _told(one: dict[str, Any]) -> dict[str, str]:
+    """A field and what is wrong with it; a body that is no JSON has a place instead of a field."""
+    where = one["loc"][1:]
+    if one["type"] == "json_invalid":
+        reason = one.get("ctx", {}).get("error", one["msg"])
+        return {"field": "", "message": f"not JSON at character {where[0]}: {reason}"}
+    return {"field": ".".join(map(str, where)), "message": one["msg"]}
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
