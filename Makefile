@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+WORKERS ?= logical
 DEMO   ?= build/claims
 CLAIMS := examples/claims/compilm.toml
 QUESTION := Why was CLM-24-417316 denied? The patient was seen in March.
@@ -48,9 +49,10 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+# One worker for each core; WORKERS=0 runs all in one process, as a bare pytest does.
 unit: $(STAMP)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
