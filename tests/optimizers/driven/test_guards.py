@@ -57,7 +57,7 @@ class TestNeverWorse:
     @pytest.mark.parametrize("name", EVERY)
     def test_where_nothing_can_be_gained_the_given_program_is_shipped(self, name: str) -> None:
         flat = minds.mind(lambda r: worlds.reply(r, base=0.5, a_demo=0.0), advice="Sort it.")
-        job = driven(name, lm=minds.lm(flat))
+        job = driven(name, lm=minds.lm(flat), **SHORT)
         result = compile_job(job)
         assert (result.verdict, result.candidate) == ("unproven", "c0")
         assert result.program is job.program
@@ -65,7 +65,7 @@ class TestNeverWorse:
     @pytest.mark.parametrize("name", EVERY)
     def test_harm_is_never_shipped(self, name: str) -> None:
         harmed = minds.mind(lambda r: worlds.reply(r, base=0.8, a_demo=-0.08), advice="Sort it.")
-        assert compile_job(driven(name, lm=minds.lm(harmed))).candidate == "c0"
+        assert compile_job(driven(name, lm=minds.lm(harmed), **SHORT)).candidate == "c0"
 
     def test_a_program_without_headroom_is_not_searched(self) -> None:
         perfect = minds.lm(minds.mind(lambda r: worlds.reply(r, base=1.0)))
@@ -88,7 +88,7 @@ class TestOutages:
                 return lm15.ServerError("down")
             return reply_for(name)(request)
 
-        job = driven(name, lm=minds.lm(patchy))
+        job = driven(name, lm=minds.lm(patchy), **SHORT)
         result = compile_job(job)
         scores = [row["score"] for row in bodies(job, "rollout") if row["example"] == _id(job, 7)]
         assert scores
