@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+WORKERS ?= logical
 DEMO   ?= build/claims
 CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
@@ -48,9 +49,10 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+# One worker for each core; WORKERS=0 runs all in one process, as a bare pytest does.
 unit: $(STAMP)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "MLFLOW_TRACKING_URI")
 _HERE = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", socket.gethostname())
@@ -18,7 +18,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="compilm-tests-", ignore_cleanup_err
 
 
 # What a busy machine does to the time of one example says nothing about the code.
-settings.register_profile("compilm", deadline=None)
+settings.register_profile("compilm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def pytest_configure() -> None:

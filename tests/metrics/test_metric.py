@@ -280,7 +280,7 @@ def test_the_feedback_of_mlflow_is_read() -> None:
         SimpleNamespace(value="maybe", rationale=""), np.array([0.5]), np.array([1.0, 0.0]),
         object(), {"score": Score(1)}, (Score(1), "why"), int,
     ],
-    ids=lambda one: repr(one)[:40],
+    ids=lambda one: "object" if type(one) is object else repr(one)[:40],
 )  # fmt: skip
 def test_what_is_no_score_is_an_error_with_the_examples_id_and_never_zero(returned: Any) -> None:
     metric = Metric(lambda example, pred: returned, "mine")

@@ -16,6 +16,7 @@ from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job
 from compilm.optimizers.front import Constraints
 from compilm.optimizers.job import Job
+from compilm.optimizers.result import CompileResult
 
 from . import worlds
 
@@ -64,6 +65,13 @@ def test_a_cheaper_model_that_is_worse_is_not_taken() -> None:
     assert 0 < worlds.engine_of(cheap).calls < 100
 
 
+@pytest.fixture(scope="module")
+def free() -> tuple[Job, CompileResult]:
+    """A compile without a limit, run once for all tests that hold another against it."""
+    job = worlds.job(**SMALL)
+    return job, compile_job(job)
+
+
 def tokens(job: Job, candidate: str) -> float:
     """What one execution of a candidate took on validation examples, by the journal alone."""
     paid = {
@@ -78,9 +86,9 @@ def tokens(job: Job, candidate: str) -> float:
     return sum(taken) / len(taken)
 
 
-def test_a_limit_in_tokens_binds_what_is_shipped() -> None:
-    free = worlds.job(**SMALL)
-    taken = tokens(free, compile_job(free).candidate)
+def test_a_limit_in_tokens_binds_what_is_shipped(free: tuple[Job, CompileResult]) -> None:
+    job, shipped = free
+    taken = tokens(job, shipped.candidate)
     bound = worlds.job(**SMALL, constraints=Constraints(tokens=0.8 * taken))
     result = compile_job(bound)
     assert result.candidate != "c0"
@@ -92,15 +100,20 @@ def test_a_limit_that_nothing_keeps_ships_what_was_given() -> None:
     assert result.candidate == "c0"
 
 
-def test_with_a_least_score_a_cheaper_candidate_is_shipped() -> None:
-    best, least = worlds.job(**SMALL), worlds.job(**SMALL, constraints=Constraints(min_score=0.55))
-    dear, cheap = compile_job(best), compile_job(least)
+def test_with_a_least_score_a_cheaper_candidate_is_shipped(
+    free: tuple[Job, CompileResult],
+) -> None:
+    best, dear = free
+    least = worlds.job(**SMALL, constraints=Constraints(min_score=0.55))
+    cheap = compile_job(least)
     assert tokens(least, cheap.candidate) < tokens(best, dear.candidate)
 
 
-def test_the_front_is_what_was_measured_and_the_same_when_asked_again() -> None:
-    job = worlds.job(**SMALL)
-    first, again = compile_job(job), compile_job(job)
+def test_the_front_is_what_was_measured_and_the_same_when_asked_again(
+    free: tuple[Job, CompileResult],
+) -> None:
+    job, first = free
+    again = compile_job(job)
     assert first.front == again.front
     assert first.front[0].candidate == "c0"
     for point in first.front:

@@ -39,6 +39,10 @@ ROUNDS = (
 )
 
 
+# One cut in each of so many equal parts of a run; `make soak` makes hundreds.
+CUTS = 15
+
+
 @pytest.fixture(autouse=True)
 def mostly_reflection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Level 3 with a short opening, and rounds of moves that lower levels lack."""
@@ -127,8 +131,9 @@ def test_decisions_candidates_and_artifact_do_not_depend_on_timing(
 def test_a_search_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
     whole: Whole,
 ) -> None:
-    draw = random.Random(0)
-    cuts = {0, 1, len(whole.records) - 1, *draw.sample(range(len(whole.records)), 57)}
+    draw, end = random.Random(0), len(whole.records)
+    parts = [range(end * n // CUTS, end * (n + 1) // CUTS) for n in range(CUTS)]
+    cuts = {0, 1, end - 1, *map(draw.choice, parts)}
     for cut in sorted(cuts):
         journal = MemoryJournal()
         for record in whole.records[:cut]:

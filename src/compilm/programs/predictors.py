@@ -34,6 +34,9 @@ DEFAULT_ROLE = "default"
 # A program that is itself one `dspy.Predict` has no attribute to name the predictor by.
 SELF = "self"
 
+# What a part can be, or can be found in.
+_HOLDERS = (dspy.Module, Parameter, list, tuple, dict)
+
 
 def predictors(program: dspy.Module) -> dict[str, dspy.Predict]:
     """Every `dspy.Predict` of the program by its path, in the program's own order.
@@ -291,7 +294,7 @@ def _held(
     names: tuple[str, ...], value: Any, seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """What stands at one place; a parameter is a leaf, as it is for DSPy."""
-    if isinstance(value, dspy.Module | Parameter | list | tuple | dict):
+    if isinstance(value, _HOLDERS):
         if id(value) in seen:
             return
         seen.add(id(value))
@@ -302,4 +305,5 @@ def _held(
     elif isinstance(value, list | tuple | dict):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            yield from _held((*names, str(key)), item, seen)
+            if isinstance(item, _HOLDERS):  # a program may hold a table of thousands of texts
+                yield from _held((*names, str(key)), item, seen)

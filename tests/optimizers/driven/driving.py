@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import dspy
@@ -20,6 +21,9 @@ from compilm.optimizers.result import CompileResult
 from . import minds
 
 SIZES = (20, 20, 20)
+ROLLOUTS = 220
+# For what has to run to its end, whatever it finds.
+SHORT: dict[str, Any] = {"sizes": (12, 12, 12), "budget": Budget(rollouts=180)}
 
 needs_optuna = pytest.mark.skipif(
     importlib.util.find_spec("optuna") is None, reason="optuna is not installed"
@@ -47,23 +51,26 @@ def reply_for(name: str) -> minds.Reply:
 
 def driven(name: str, *, lm: dspy.LM | None = None, **how: Any) -> Job:
     """The job of one of DSPy's optimizers in the world."""
-    how = {"sizes": SIZES, "budget": Budget(rollouts=260), **how}
+    how = {"sizes": SIZES, "budget": Budget(rollouts=ROLLOUTS), **how}
     return worlds.job(lm=lm or minds.lm(reply_for(name)), optimizer=f"dspy.{name}", **how)
 
 
 @dataclass(frozen=True)
 class Whole:
-    """An undisturbed run: its records and its result."""
+    """An undisturbed run: its job, its records and its result."""
 
+    job: Job = field(repr=False)
     records: list[Record] = field(repr=False)
     result: CompileResult = field(repr=False)
 
 
-def whole(name: str, **how: Any) -> Whole:
-    """`name` from start to end."""
+@cache
+def undisturbed(name: str, greedy: bool = False) -> Whole:
+    """`name` from start to end, run once for all tests that only look at it."""
     journal = MemoryJournal()
-    result = compile_job(driven(name, journal=journal, **how))
-    return Whole(list(journal.read()), result)
+    job = driven(name, journal=journal, options=GREEDY[name] if greedy else {})
+    result = compile_job(job)
+    return Whole(job, list(journal.read()), result)
 
 
 def bodies(job: Job, kind: str) -> list[dict[str, Any]]:

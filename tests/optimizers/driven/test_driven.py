@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,12 +12,19 @@ from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job
 
 from . import minds
-from .driving import EVERY, GREEDY, Whole, answered, bodies, driven, reply_for, whole
+from .driving import (
+    EVERY,
+    GREEDY,
+    ROLLOUTS,
+    answered,
+    bodies,
+    driven,
+    reply_for,
+    undisturbed,
+)
 
-
-@cache
-def undisturbed(name: str, greedy: bool = False) -> Whole:
-    return whole(name, options=GREEDY[name] if greedy else {})
+# Each place costs a compile, and every run of the tests draws others.
+PLACES = st.floats(0, 1, exclude_max=True)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -35,8 +40,8 @@ def test_each_runs_to_its_end_and_its_result_is_held_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=4, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=2, deadline=None)
+@given(place=PLACES)
 def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
     name: str, place: float
 ) -> None:
@@ -57,8 +62,8 @@ def test_a_run_cut_at_any_record_goes_on_to_the_same_end_and_pays_nothing_twice(
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=3, deadline=None)
-@given(limit=st.integers(0, 260))
+@settings(max_examples=2, deadline=None)
+@given(limit=st.integers(0, ROLLOUTS))
 def test_a_budget_of_calls_is_never_exceeded(name: str, limit: int) -> None:
     lm = minds.lm(reply_for(name))
     result = compile_job(driven(name, lm=lm, budget=Budget(calls=limit), concurrency=8))
@@ -67,8 +72,8 @@ def test_a_budget_of_calls_is_never_exceeded(name: str, limit: int) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=3, deadline=None)
-@given(limit=st.integers(0, 300))
+@settings(max_examples=2, deadline=None)
+@given(limit=st.integers(0, ROLLOUTS + 40))
 def test_a_budget_of_rollouts_is_never_exceeded(name: str, limit: int) -> None:
     job = driven(name, budget=Budget(rollouts=limit), concurrency=8)
     result = compile_job(job)
@@ -78,15 +83,15 @@ def test_a_budget_of_rollouts_is_never_exceeded(name: str, limit: int) -> None:
 @pytest.mark.parametrize("name", GREEDY)
 def test_one_that_the_budget_stops_in_the_middle_gives_its_best_so_far(name: str) -> None:
     result = undisturbed(name, greedy=True).result
-    assert result.stop == "budget: 260 rollouts"
+    assert result.stop == f"budget: {ROLLOUTS} rollouts"
     assert result.finished
     assert result.candidate != "c0"
     assert result.gain.value > 0
 
 
 @pytest.mark.parametrize("name", GREEDY)
-@settings(max_examples=3, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=2, deadline=None)
+@given(place=PLACES)
 def test_a_run_that_the_budget_stops_can_be_cut_too(name: str, place: float) -> None:
     records = undisturbed(name, greedy=True).records
     kept = records[: int(place * len(records))]
@@ -96,4 +101,4 @@ def test_a_run_that_the_budget_stops_can_be_cut_too(name: str, place: float) -> 
     result = compile_job(driven(name, journal=journal, options=GREEDY[name]))
     assert set(answered(list(journal.read())).values()) == {1}
     assert result.artifact.digest == undisturbed(name, greedy=True).result.artifact.digest
-    assert result.spent.rollouts <= 260
+    assert result.spent.rollouts <= ROLLOUTS

@@ -48,13 +48,13 @@ def test_more_room_is_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_what_was_foreseen_is_what_is_executed(name: str) -> None:
-    job = driven(name, budget=Budget(rollouts=500), sizes=(40, 40, 20))
+    job = driven(name, budget=Budget(rollouts=350), sizes=(30, 30, 20))
     result = compile_job(job)
     assert result.stop.endswith("came to its end")
     made = sum("driven" in row for row in bodies(job, "rollout"))
     (size,) = {row["n"] for row in bodies(job, "decision") if row["phase"] == "baseline"}
     kept = 40  # for test
-    foreseen = _foreseen(name, 500 - size - kept, job)
+    foreseen = _foreseen(name, 350 - size - kept, job)
     # Bootstraps take what they take, and the last iterations of some end before they have to.
     assert made <= foreseen
     assert made >= 0.5 * foreseen or name in ("BootstrapFewShot", "SIMBA")
@@ -63,7 +63,7 @@ def test_what_was_foreseen_is_what_is_executed(name: str) -> None:
 def _foreseen(name: str, left: int, job: Any) -> int:
     choice = choose(f"dspy.{name}")
     if not choice.scores_on_val:
-        left -= 40
+        left -= 30
     seen = next(row for row in bodies(job, "decision") if row["phase"] == "baseline")
     rows, nobody = list(job.train), object()
     room = Room(left, 1, seen["score"]["value"], rows, list(job.val), no_metric, nobody, nobody)

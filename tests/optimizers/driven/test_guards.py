@@ -19,7 +19,16 @@ from compilm.optimizers.compile import compile_job
 from compilm.testing.engines import chat_answer, scripted_lm
 
 from . import minds
-from .driving import EVERY, NAMES, bodies, driven, needs_optuna, reply_for
+from .driving import (
+    EVERY,
+    NAMES,
+    SHORT,
+    bodies,
+    driven,
+    needs_optuna,
+    reply_for,
+    undisturbed,
+)
 
 ON_VAL = ("BootstrapFewShotWithRandomSearch", "COPRO", "GEPA", "InferRules")
 
@@ -48,7 +57,7 @@ class TestNeverWorse:
     @pytest.mark.parametrize("name", EVERY)
     def test_where_nothing_can_be_gained_the_given_program_is_shipped(self, name: str) -> None:
         flat = minds.mind(lambda r: worlds.reply(r, base=0.5, a_demo=0.0), advice="Sort it.")
-        job = driven(name, lm=minds.lm(flat))
+        job = driven(name, lm=minds.lm(flat), **SHORT)
         result = compile_job(job)
         assert (result.verdict, result.candidate) == ("unproven", "c0")
         assert result.program is job.program
@@ -56,7 +65,7 @@ class TestNeverWorse:
     @pytest.mark.parametrize("name", EVERY)
     def test_harm_is_never_shipped(self, name: str) -> None:
         harmed = minds.mind(lambda r: worlds.reply(r, base=0.8, a_demo=-0.08), advice="Sort it.")
-        assert compile_job(driven(name, lm=minds.lm(harmed))).candidate == "c0"
+        assert compile_job(driven(name, lm=minds.lm(harmed), **SHORT)).candidate == "c0"
 
     def test_a_program_without_headroom_is_not_searched(self) -> None:
         perfect = minds.lm(minds.mind(lambda r: worlds.reply(r, base=1.0)))
@@ -65,10 +74,8 @@ class TestNeverWorse:
 
     @pytest.mark.parametrize("name", EVERY)
     def test_the_given_program_and_its_signature_are_untouched(self, name: str) -> None:
-        before = worlds.Sort.instructions
-        job = driven(name)
-        compile_job(job)
-        assert worlds.Sort.instructions == before
+        job = undisturbed(name).job
+        assert worlds.Sort.instructions == "Sort the text."
         assert job.program.sort.signature is worlds.Sort
         assert job.program.sort.demos == []
 
@@ -81,7 +88,7 @@ class TestOutages:
                 return lm15.ServerError("down")
             return reply_for(name)(request)
 
-        job = driven(name, lm=minds.lm(patchy))
+        job = driven(name, lm=minds.lm(patchy), **SHORT)
         result = compile_job(job)
         scores = [row["score"] for row in bodies(job, "rollout") if row["example"] == _id(job, 7)]
         assert scores
@@ -101,8 +108,8 @@ class TestOutages:
             row["score"]["value"] != 0.0 or row["score"]["feedback"]
             for row in bodies(driven(name, journal=journal), "rollout")
         )
-        whole = compile_job(driven(name))
-        assert compile_job(driven(name, journal=journal)).artifact.digest == whole.artifact.digest
+        again = compile_job(driven(name, journal=journal))
+        assert again.artifact.digest == undisturbed(name).result.artifact.digest
 
     @pytest.mark.parametrize("name", EVERY)
     def test_a_refused_account_ends_the_run_at_once(self, name: str) -> None:
@@ -121,8 +128,8 @@ class TestOutages:
         )
         result = compile_job(driven(name, lm=lm, journal=journal))
         assert (result.stop, result.candidate) == ("interrupted", "c0")
-        whole = compile_job(driven(name))
-        assert compile_job(driven(name, journal=journal)).artifact.digest == whole.artifact.digest
+        again = compile_job(driven(name, journal=journal))
+        assert again.artifact.digest == undisturbed(name).result.artifact.digest
 
 
 def _id(job: Any, place: int) -> str:
@@ -154,18 +161,18 @@ class TestPrograms:
             async def aforward(self, text: str) -> dspy.Prediction:
                 return await self.sort.acall(text=text)
 
-        assert compile_job(driven(name, program=Async())).stop.endswith("came to its end")
+        assert compile_job(driven(name, program=Async(), **SHORT)).stop.endswith("came to its end")
 
     @pytest.mark.parametrize("name", EVERY)
     def test_a_bare_predictor_is_driven(self, name: str) -> None:
-        result = compile_job(driven(name, program=dspy.Predict(worlds.Sort)))
+        result = compile_job(driven(name, program=dspy.Predict(worlds.Sort), **SHORT))
         assert result.stop.endswith("came to its end")
         assert [p.path for p in result.artifact.predictors] == ["self"]
 
     @pytest.mark.parametrize("name", EVERY)
     def test_a_frozen_predictor_stays_and_the_other_is_optimized(self, name: str) -> None:
         lm = scripted_lm(couple_mind, model="scripted/world")
-        job = driven(name, program=Couple(), lm=lm, frozen=("read",), budget=Budget(rollouts=300))
+        job = driven(name, program=Couple(), lm=lm, frozen=("read",), **SHORT)
         result = compile_job(job)
         assert result.stop.endswith("came to its end")
         tried = [body["predictors"] for body in bodies(job, "candidate")]
@@ -243,7 +250,7 @@ class TestSilence:
                 print("the program speaks")
                 return super().forward(text)
 
-        compile_job(driven(name, program=Talker()))
+        compile_job(driven(name, program=Talker(), **SHORT))
         written = capfd.readouterr()
         assert "the program speaks" in written.out
         assert written.out.replace("the program speaks", "").strip() == ""

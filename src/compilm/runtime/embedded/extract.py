@@ -25,6 +25,7 @@ _UNSEEN: Final = 4  # words in a span of a known kind, where no example shows it
 _MONTH: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = re.compile(r"[0-9]{1,2}(?:st|nd|rd|th)?,")
 _YEAR = re.compile(r"[0-9]{4}(?![0-9])")
+_RUN = re.compile(r"(.)\1+")
 _SAID = re.compile(r"`([^`]+)`")
 
 # What a field is about, told by its name or description, and what its values then look like.
@@ -97,8 +98,8 @@ def shape(text: str, *, collapsed: bool = False) -> str:
     >>> shape("CLM-20"), shape("CLM-20", collapsed=True)
     ('AAA-99', 'A-9')
     """
-    drawn = "".join(_sign(letter) for letter in text)
-    return re.sub(r"(.)\1+", r"\1", drawn) if collapsed else drawn
+    drawn = text.translate(_SIGNS)
+    return _RUN.sub(r"\1", drawn) if collapsed else drawn
 
 
 def stands_in(value: str, text: str) -> bool:
@@ -240,12 +241,20 @@ def _within(short: str, word: str) -> bool:
     return all(letter in rest for letter in short)
 
 
-def _sign(letter: str) -> str:
-    if letter.isdigit():
-        return "9"
-    if letter.isalpha():
-        return "A" if letter.isupper() else "a"
-    return letter
+class _Signs(dict[int, str]):
+    """What stands for a letter in a shape, by its code; each is looked at once."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        if letter.isdigit():
+            letter = "9"
+        elif letter.isalpha():
+            letter = "A" if letter.isupper() else "a"
+        self[code] = letter
+        return letter
+
+
+_SIGNS = _Signs()
 
 
 def _line_spans(source: str, line: str, longest: int) -> Iterator[Span]:
