@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 import pytest
 
 from compilm.optimizers.interrupt import interruptible
 
 
-def test_the_first_signal_calls_and_the_second_interrupts() -> None:
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL])
+def test_the_first_signal_calls_and_the_second_interrupts(before: Any) -> None:
     heard: list[str] = []
-    with interruptible(lambda: heard.append("once")):
-        signal.raise_signal(signal.SIGINT)
-        assert heard == ["once"]
-        with pytest.raises(KeyboardInterrupt):
+    outside = signal.signal(signal.SIGINT, before)
+    try:
+        with interruptible(lambda: heard.append("once")):
             signal.raise_signal(signal.SIGINT)
-    assert heard == ["once"]
+            assert heard == ["once"]
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert (heard, signal.getsignal(signal.SIGINT)) == (["once"], before)
+    finally:
+        signal.signal(signal.SIGINT, outside)
 
 
 def test_afterwards_signals_are_what_they_were() -> None:
