@@ -27,7 +27,7 @@ Mode = Literal["auto", "live", "plain", "notebook", "none"]
 _log = logging.getLogger(__name__)
 _SHOWN = {"run.started", "resumed", "decision", "confirmed", "note", "run.finished"}
 _INTERRUPTED = (
-    "interrupted: the calls under way may end, then what was found is written; "
+    "interrupted: the calls under way may end, then what was found, if anything, is written; "
     "Ctrl-C again stops at once"
 )
 _PER_SECOND = {"live": 8.0, "notebook": 2.0}
