@@ -143,13 +143,12 @@ def test_a_compile_asks_the_first_alone_with_its_own_retries_only(serve: Any, en
     assert (len(first.seen), len(second.seen)) == (3, 0)
 
 
-@engines
-def test_a_compile_never_meets_the_cache(serve: Any, engine: str, tmp_path: Path) -> None:
+def test_a_compile_never_meets_the_cache(serve: Any, tmp_path: Path) -> None:
     server = serve("ok")
     path = tmp_path / "cache.db"
     settings = RuntimeSettings(cache="sqlite", cache_path=str(path))
     rows = [dspy.Example(question="2+2?", answer="4").with_inputs("question")]
-    stack = assemble.stacks_from({"default": role(engine, server)}, settings)["default"]
+    stack = assemble.stacks_from({"default": role("lean", server)}, settings)["default"]
     with closing(stack), dspy.context(lm=stack.lm):
         assert ASK(question="2+2?").answer == "4"  # this is kept, and a compile does not find it
         found = evaluate(ASK, "exact(answer)", rows, roles={"default": stack.lm})

@@ -181,7 +181,7 @@ class Cache:
 
     def _read(self, value: bytes) -> Any:
         try:
-            response = models.response_from_json(canonical.loads(value))
+            response = models.response_from_json(json.loads(value))
             used = {
                 name: count
                 for name in ("input_tokens", "output_tokens")
