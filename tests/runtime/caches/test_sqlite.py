@@ -185,6 +185,7 @@ store.put("k", b"of the parent")
 child = os.fork()
 if not child:
     assert store.get("k") == b"of the parent"
+    assert len(store._opened) == 2  # a connection of its own
     store.put("k", b"of the child")
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
