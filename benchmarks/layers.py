@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,7 +19,9 @@ from typing import Any
 from dspy import lm15
 
 from compilm.engine import EnginePair, Layer, stack
+from compilm.runtime.caches import MemoryStore, SQLiteStore
 from compilm.runtime.layers.breaker import Breaker, Circuit
+from compilm.runtime.layers.cache import Cache
 from compilm.runtime.layers.coalesce import Coalesce
 from compilm.runtime.layers.deadline import Deadline
 from compilm.runtime.layers.fallback import Fallback, Target
@@ -112,6 +115,8 @@ def measure(
     pairs = {name: layer(ZERO) for name, layer in layers().items()}
     pairs["all"] = stack(ZERO, *layers().values())
     pairs["all, guarded"] = stack(ZERO, *layers(guard=True).values())
+    pairs["hit in memory"] = Cache(MemoryStore())(ZERO)
+    pairs["hit in SQLite"] = Cache(SQLiteStore(f"{tempfile.mkdtemp()}/cache.db"))(ZERO)
     request, found = asked(demos), dict[str, list[float]]()
     for _ in range(rounds):
         bare = cost(ZERO, request, calls)

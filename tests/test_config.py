@@ -112,6 +112,8 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         ("runtime.timeouts = 3", "unknown key 'runtime.timeouts'; did you mean 'runtime.timeout'"),
         ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
+        ('runtime.cache = "redis"', "expected one of none, memory, sqlite"),
+        ("runtime.cache_ttl = 0", "runtime.cache_ttl is 0; expected"),
         ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
         ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),
         ("lm.default.base_url = 3", "one text for each model"),
@@ -119,6 +121,15 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
 )
 def test_a_runtime_that_makes_no_sense_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert told in refused(tmp_path, text)
+
+
+def test_a_cache_without_a_path_lies_beside_the_configuration(tmp_path: Path) -> None:
+    config = load(tmp_path, '[runtime]\ncache = "sqlite"\ncache_ttl = 60')
+    assert config.runtime.cache_path == str(tmp_path / ".compilm" / "cache.db")
+    assert config.runtime.cache_ttl == 60.0
+    config = load(tmp_path, '[runtime]\ncache = "sqlite"\ncache_path = "kept/here"')
+    assert config.runtime.cache_path == str(tmp_path / "kept" / "here")
+    assert load(tmp_path, "[runtime]\ncache_ttl = 60").runtime.cache_path is None
 
 
 def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:

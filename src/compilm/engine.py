@@ -78,11 +78,13 @@ def stack(engine: EnginePair, *layers: Layer) -> EnginePair:
 class Sample:
     """Which sample of a request is meant: DSPy strips `rollout_id` and `n` before the engine.
 
-    `index` counts the requests of one call with `n` > 1.
+    `index` counts the requests of one call with `n` > 1. `is_fresh` says that the caller wants no
+    answer that was kept (DSPy's `cache=False`).
     """
 
     rollout_id: int | None = None
     index: int = 0
+    is_fresh: bool = False
 
 
 SAMPLE: ContextVar[Sample | None] = ContextVar("compilm_sample", default=None)

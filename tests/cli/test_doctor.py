@@ -146,6 +146,20 @@ def test_the_stack_of_each_role_is_told_as_it_is_built(keyless: Path, command: C
     assert "lm.small" not in told  # in this process, with nothing between
 
 
+def test_a_cache_is_told_and_not_made_and_a_file_that_is_none_is_told(
+    keyless: Path, command: Command
+) -> None:
+    (keyless / "compilm.toml").write_text('lm.default.model = "openai/a"\nruntime.cache="sqlite"')
+    path = keyless / ".compilm" / "cache.db"
+    sign, text = found(command)["lm.default"][0]
+    assert (sign, text) == ("ok", f"cache      an answer serves for 86400 s, in {path}")
+    assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("no database at all, and long enough to look at " * 9)
+    ((sign, text),) = found(command)["lm.default"]
+    assert (sign, "is not a cache" in text) == ("xx", True)
+
+
 def test_a_role_that_cannot_be_built_is_told(keyless: Path, command: Command) -> None:
     (keyless / "compilm.toml").write_text('[lm.default]\nmodel = ["openai/a", "embedded/base"]')
     ((sign, text),) = found(command)["lm.default"]

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -19,6 +21,7 @@ from compilm.clock import ManualClock
 from compilm.config import RoleSettings, RuntimeSettings
 from compilm.errors import ConfigError
 from compilm.programs.models import as_engine, identity
+from compilm.runtime.caches import SQLiteStore
 from compilm.runtime.stack import Provider, Stacks
 from compilm.testing.engines import ScriptedEngine, scripted_lm
 from compilm.testing.faults import FaultServer
@@ -140,6 +143,49 @@ def test_a_compile_asks_the_first_alone_with_its_own_retries_only(serve: Any, en
     assert (len(first.seen), len(second.seen)) == (3, 0)
 
 
+def test_a_compile_never_meets_the_cache(serve: Any, tmp_path: Path) -> None:
+    server = serve("ok")
+    path = tmp_path / "cache.db"
+    settings = RuntimeSettings(cache="sqlite", cache_path=str(path))
+    rows = [dspy.Example(question="2+2?", answer="4").with_inputs("question")]
+    stack = assemble.stacks_from({"default": role("lean", server)}, settings)["default"]
+    with closing(stack), dspy.context(lm=stack.lm):
+        assert ASK(question="2+2?").answer == "4"  # this is kept, and a compile does not find it
+        found = evaluate(ASK, "exact(answer)", rows, roles={"default": stack.lm})
+        assert (found.spent.calls, len(server.seen)) == (1, 2)
+        ASK(question="2+2?")
+    assert len(server.seen) == 2
+    with closing(SQLiteStore(path)) as store:
+        assert len(store) == 1
+
+
+def test_what_a_program_asked_is_found_by_another_process_in_its_file(
+    serve: Any, tmp_path: Path
+) -> None:
+    server, settings = serve("ok"), RuntimeSettings(cache="sqlite", cache_path=str(tmp_path / "c"))
+    for way in ("sync", "async", "sync"):  # each builds stacks of its own, as a process would
+        assert asked(role("lean", server), settings, way) == "4"
+    assert len(server.seen) == 1
+    assert asked(replace(role("lean", server), temperature=1.0), settings) == "4"
+    assert asked(replace(role("lean", server), max_tokens=51), settings) == "4"
+    assert len(server.seen) == 3
+
+
+def test_models_that_are_asked_elsewhere_or_are_other_objects_share_no_answers(serve: Any) -> None:
+    servers = [serve("ok", answer=str(n)) for n in range(2)]
+    roles = {str(n): role("lean", server) for n, server in enumerate(servers)}
+    stacks = assemble.stacks_from(roles, RuntimeSettings(cache="memory"))
+    shared = Stacks(RuntimeSettings(cache="memory"))
+    same = [scripted_lm([{"answer": str(n)}]) for n in range(2)]
+    for _ in range(2):
+        for number, made in enumerate((*stacks.values(), *map(shared.over, same))):
+            with dspy.context(lm=made.lm):
+                assert ASK(question="2+2?").answer == str(number % 2)
+    for stack in stacks.values():
+        stack.close()
+    assert [len(server.seen) for server in servers] == [1, 1]
+
+
 def test_limits_per_minute_hold_for_an_account_whoever_asks() -> None:
     clock = ManualClock()
     stacks = Stacks(RuntimeSettings(requests_per_minute=6), clock)
@@ -174,6 +220,19 @@ def test_a_stack_says_its_layers_in_their_order() -> None:
     assert (made.lm.model, made.lm.fallbacks) == ("openai/a", ("anthropic/b",))
     with pytest.raises(ConfigError, match="a stack needs a model"):
         Stacks().over()
+
+
+def test_a_stack_says_whether_and_where_it_keeps_answers() -> None:
+    for settings, line in [
+        ({"cache": "memory"}, "cache      an answer serves for 86400 s, in memory"),
+        ({"cache": "sqlite", "cache_ttl": 60.0, "cache_path": "a/b"},
+         "cache      an answer serves for 60 s, in a/b"),
+        ({}, "deadline   120 s for a call in all"),
+    ]:  # fmt: skip
+        first, *_ = str(Stacks(RuntimeSettings(**settings)).over(dspy.LM("openai/a"))).splitlines()
+        assert first == line
+    with pytest.raises(ConfigError, match="expected none, memory or sqlite"):
+        Stacks(RuntimeSettings(cache="redis"))
 
 
 LIGHT = """

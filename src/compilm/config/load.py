@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -232,16 +232,20 @@ def _assemble(layered: _Layered, file: File | None, target: str | None, cwd: Pat
     values = layered.values
     roles = dict.fromkeys(key.split(".")[1] for key in values if key.startswith("lm."))
     targets = tuple(file.table.get("target", {})) if file is not None else ()
+    folder = file.path.parent if file is not None else cwd
+    runtime = _section(RuntimeSettings, "runtime", values)
+    if runtime.cache == "sqlite" and runtime.cache_path is None:
+        runtime = replace(runtime, cache_path=str(folder / ".compilm" / "cache.db"))
     return Config(
         **{key: values[key] for key in TOP if key in values},
         data=_section(DataSettings, "data", values),
         lm={role: _section(RoleSettings, f"lm.{role}", values) for role in roles},
         compile=_section(CompileSettings, "compile", values),
         gate=_section(GateSettings, "gate", values),
-        runtime=_section(RuntimeSettings, "runtime", values),
+        runtime=runtime,
         track=_section(TrackSettings, "track", values),
         file=file.path if file is not None else None,
-        folder=file.path.parent if file is not None else cwd,
+        folder=folder,
         cwd=cwd,
         target=target,
         targets=targets,

@@ -100,6 +100,8 @@ class RuntimeSettings:
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
+    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
+    file `cache_path`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -112,6 +114,9 @@ class RuntimeSettings:
     breaker: int = 5
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    cache: str = "none"
+    cache_ttl: float = 86_400.0
+    cache_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,11 +219,17 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
     "runtime.tokens_per_minute": _number(1),
+    "runtime.cache": _one_of("none", "memory", "sqlite"),
+    "runtime.cache_ttl": _number(0.001),
+    "runtime.cache_path": _text,
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric")
 SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
-PATHS = {"data.path", "data.train", "data.val", "data.test", "compile.out", "compile.journal"}
+PATHS = {
+    *("data.path", "data.train", "data.val", "data.test"),
+    *("compile.out", "compile.journal", "runtime.cache_path"),
+}
 
 
 def reader(key: str) -> Callable[[Any], Any] | None:

@@ -217,12 +217,14 @@ class RoleLM(dspy.LM):
     """The LM of a role: its engine is a stack, and each call tells it which sample is meant.
 
     `like` is the LM it asks as. Where the stack has policies of its own, `attempt` is one attempt
-    at its first provider, and `fallbacks` names the models that are asked after that one.
+    at its first provider, and `fallbacks` names the models that are asked after that one. A call
+    or a copy with `cache=False` wants no answer that the stack has kept.
     """
 
     like: dspy.LM
     attempt: EnginePair | None = None
     fallbacks: tuple[str, ...] = ()
+    is_fresh: bool = False
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
         with _sampled(self, kwargs):
@@ -232,6 +234,13 @@ class RoleLM(dspy.LM):
         with _sampled(self, kwargs):
             return await super().acall(prompt, **kwargs)
 
+    def copy(self, **kwargs: Any) -> RoleLM:
+        copied: RoleLM = super().copy(**kwargs)
+        # DSPy's own cache is off in both, so its setting alone does not tell what was wanted.
+        if "cache" in kwargs:
+            copied.is_fresh = kwargs["cache"] is False
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any]) -> RoleLM:
         return self
 
@@ -239,7 +248,8 @@ class RoleLM(dspy.LM):
 class _sampled:
     def __init__(self, lm: RoleLM, kwargs: dict[str, Any]) -> None:
         rollout = kwargs.get("rollout_id", lm.kwargs.get("rollout_id"))
-        self._sample = Sample(rollout_id=rollout)
+        is_fresh = kwargs["cache"] is False if "cache" in kwargs else lm.is_fresh
+        self._sample = Sample(rollout_id=rollout, is_fresh=is_fresh)
 
     def __enter__(self) -> None:
         self._token = SAMPLE.set(self._sample)

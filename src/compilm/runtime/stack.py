@@ -6,16 +6,20 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 import dspy
 
+from .. import canonical
 from ..clock import SYSTEM_CLOCK, Clock
 from ..config import RuntimeSettings
 from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
-from ..programs.models import RoleLM, as_engine, role_lm
+from ..programs.models import RoleLM, as_engine, identity, role_lm
+from .caches import MemoryStore, SQLiteStore, Store
 from .layers.around import Shared
 from .layers.breaker import Breaker, Circuit
+from .layers.cache import Cache
 from .layers.coalesce import Coalesce
 from .layers.deadline import Deadline
 from .layers.fallback import Fallback, Target
@@ -25,6 +29,8 @@ from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 
 __all__ = ["Provider", "Stack", "Stacks"]
+
+_CACHE = ".compilm/cache.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class Stacks:
         self, settings: RuntimeSettings | None = None, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._settings, self._clock = settings or RuntimeSettings(), clock
+        self._store, self._own = _store(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
@@ -121,7 +128,7 @@ class Stacks:
         if not chain:
             raise ConfigError("a stack needs a model: name one, or several in order of fallback")
         providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
-        above, told = self._above()
+        above, told = self._above(providers)
         guarded = [self._guarded(provider) for provider in providers]
         first = providers[0]
         if len(providers) > 1:
@@ -137,7 +144,7 @@ class Stacks:
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
         return Stack(lm, tuple(told), pair)
 
-    def _above(self) -> tuple[list[Layer], list[tuple[str, str]]]:
+    def _above(self, chain: list[Provider]) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
         settings, clock = self._settings, self._clock
         retry = Retry(settings.attempts, clock=clock)
@@ -147,6 +154,11 @@ class Stacks:
             ("coalesce", "equal calls in flight are one"),
             ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
         ]
+        if self._store is not None:
+            layers.insert(
+                0, Cache(self._store, settings.cache_ttl, source=_source(chain, self._own))
+            )
+            told.insert(0, ("cache", _kept(settings)))
         return layers, told
 
     def _guarded(self, provider: Provider) -> tuple[EnginePair, list[tuple[str, str]]]:
@@ -195,6 +207,33 @@ class Stacks:
                 breaker = self._settings.breaker
                 self._circuits[key] = Circuit(provider.name, consecutive=breaker)
             return self._circuits[key]
+
+
+def _store(settings: RuntimeSettings, clock: Clock) -> Store | None:
+    """Where answers are kept, if they are; all stacks of one `Stacks` share it."""
+    if settings.cache == "memory":
+        return MemoryStore(clock=clock)
+    if settings.cache == "sqlite":
+        return SQLiteStore(settings.cache_path or _CACHE, clock=clock)
+    if settings.cache == "none":
+        return None
+    raise ConfigError(f"runtime.cache is {settings.cache!r}: expected none, memory or sqlite")
+
+
+def _source(chain: list[Provider], own: str) -> str:
+    """What makes two chains answer differently: each model, where it is asked, with what."""
+    told = []
+    for one in chain:
+        engine = getattr(one.like, "engine", "auto")
+        # An engine that cannot say what it is answers for itself alone, under a name of its own.
+        known = isinstance(engine, str) or hasattr(engine, "dump_state")
+        told.append([identity(one.like), one.model, None if known else f"{own} {id(engine):x}"])
+    return canonical.digest(told)
+
+
+def _kept(settings: RuntimeSettings) -> str:
+    where = "in memory" if settings.cache == "memory" else f"in {settings.cache_path or _CACHE}"
+    return f"an answer serves for {settings.cache_ttl:g} s, {where}"
 
 
 def _limits(settings: RuntimeSettings) -> str:

@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ...clock import SYSTEM_CLOCK, Clock
-from ...engine import SAMPLE, EnginePair, remaining
+from ...engine import EnginePair, remaining
 from ...errors import DeadlineExceeded, Refused
 from ...programs import models
 from .around import Shared
 from .futures import auntil, in_a_loop
 from .outcomes import deadline_exceeded
+from .samples import counted, is_named
 
 __all__ = ["Coalesce", "Flight", "Flights", "Landing", "call_key"]
 
@@ -116,13 +117,8 @@ def call_key(request: Any) -> object | None:
     >>> print(call_key(request("a", temperature=1.0)))
     None
     """
-    sample = SAMPLE.get()
-    rollout, index = (sample.rollout_id, sample.index) if sample else (None, 0)
-    if sample:
-        sample.index += 1
-    if rollout is None and request.config.temperature:
-        return None
-    return _Key(request, rollout, index)
+    sample = counted()
+    return _Key(request, sample.rollout_id, sample.index) if is_named(sample, request) else None
 
 
 @dataclass(frozen=True, slots=True)
