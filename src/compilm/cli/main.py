@@ -28,6 +28,7 @@ VERBS = {
     "diff": "show what changed between two artifacts",
     "runs": "list the runs of the journal",
     "serve": "serve an artifact over HTTP",
+    "drill": "try an artifact against providers that fail on purpose",
     "doctor": "look at this installation for known trouble",
 }
 _EXITS = """exit codes:
