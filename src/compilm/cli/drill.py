@@ -84,7 +84,7 @@ def _share(text: str) -> float:
 def _gate(found: DrillResult, least: float) -> Gate:
     if found.share >= least:
         return Gate()
-    return Gate((f"{found.share:.1%} of the requests were answered, less than {least:.4g}",))
+    return Gate((f"{found.share:.1%} of the requests were answered, less than {100 * least:g} %",))
 
 
 def _drilled(args: argparse.Namespace, config: Config, out: Out) -> DrillResult:

@@ -235,11 +235,17 @@ def _nothing(calm: Sequence[_Outcome]) -> CompilmError:
 def _failures(found: Sequence[_Outcome]) -> Iterator[Failure]:
     """The kinds of errors, the most frequent first."""
     errors = [one.error for one in found if one.error is not None]
-    for kind, count in Counter(type(error).__name__ for error in errors).most_common():
-        first = next(error for error in errors if type(error).__name__ == kind)
+    for kind, count in Counter(map(_kind, errors)).most_common():
+        first = next(error for error in errors if _kind(error) == kind)
         told = " ".join(str(first).split())
         short = told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
         yield Failure(kind, count, short)
+
+
+def _kind(error: Exception) -> str:
+    """The class of an error; of one of ours in DSPy's clothes, our class: it says more."""
+    cause = error.__cause__
+    return type(cause if isinstance(cause, CompilmError) else error).__name__
 
 
 def _quantile(found: Sequence[_Outcome], share: float) -> float:

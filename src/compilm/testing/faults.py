@@ -73,10 +73,10 @@ class FaultServer:
 
     `script` names the fault of each request in turn (its last entry repeats); or `mix` gives a
     probability in 0…1 to each fault, drawn from `seed`: by order of arrival, or with `by_content`
-    by what is asked and how often it was, whatever else arrives. `pace` is the seconds between bytes of a
-    drip and pieces of a slow answer, `latency` those before any answer. `retry_after` is the
-    header's text. `counts` tells requests by fault, `seen` what arrived, `connections` how many
-    were opened, `gone` how many clients left before their answer was out.
+    by what is asked and how often it was, whatever else arrives. `pace` is the seconds between
+    bytes of a drip and pieces of a slow answer, `latency` those before any answer. `retry_after`
+    is the header's text. `counts` tells requests by fault, `seen` what arrived, `connections` how
+    many were opened, `gone` how many clients left before their answer was out.
 
     >>> from compilm.testing.engines import ScriptedEngine
     >>> with FaultServer(ScriptedEngine(["yes"]), mix={"500": 0.3, "hang": 0.1}, seed=7) as server:

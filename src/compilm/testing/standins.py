@@ -60,7 +60,7 @@ class StandIns:
     seed gives the same whatever the order. `calls` counts what the program asked of its models.
 
     >>> chain = RoleSettings(model=("openai/a", "anthropic/b"))
-    >>> with StandIns({"default": chain}, mix={"500": 0.5}, seed=4) as there:
+    >>> with StandIns({"default": chain}, mix={"500": 0.5}, seed=1) as there:
     ...     with dspy.context(lm=there.roles["default"]):
     ...         said = [dspy.Predict("mail -> order_id")(mail=f"C-4{n}?").order_id for n in (2, 3)]
     >>> said, there.calls, [(one.model, one.attempts) for one in there.told()]
