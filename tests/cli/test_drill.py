@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 from tests.cli.conftest import Command, artifact
 
 from compilm.artifact import write
+from compilm.config import RoleSettings
+from compilm.testing.standins import StandIns
 
 CALM = ("--faults", "0%", "--requests", "2")
 ONE = ("--set", 'lm.default.model="openai/only"')
@@ -134,35 +136,40 @@ def test_a_given_input_is_asked_each_time_anew(desk: Path, command: Command) -> 
     assert found["attempts"] >= 12
 
 
-def test_no_key_leaves_the_environment(
-    desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from compilm.testing import faults
-
-    sent: list[str] = []
-    taken = faults.FaultServer.next_fault
-
-    def seen(self: faults.FaultServer, body: dict[str, Any]) -> str:
-        sent.append(json.dumps(body))
-        return taken(self, body)
-
-    monkeypatch.setattr(faults.FaultServer, "next_fault", seen)
-    monkeypatch.setattr(faults.Seen, "__init__", _remembering(sent))
-    assert drilled(command, *CALM)["drill"]["answered"] == 2
-    assert any("no-key" in text for text in sent)
-    assert not any("a-real-key" in text for text in sent)
+def test_no_key_leaves_the_environment(desk: Path) -> None:
+    chain = RoleSettings(("openai/a", "anthropic/b"), key_env="OPENAI_API_KEY")
+    with StandIns({"default": chain}, mix={"500": 0.5}, seed=1) as there:
+        with dspy.context(lm=there.roles["default"]):
+            for number in range(4):
+                dspy.Predict("mail -> order_id")(mail=f"C-{number}?")
+        seen = {key: server.seen for key, server in there.servers.items()}
+    assert list(seen) == [("openai OPENAI_API_KEY", "openai/a"),
+                          ("anthropic OPENAI_API_KEY", "anthropic/b")]  # fmt: skip
+    assert all(arrived for arrived in seen.values())
+    told = str(seen)
+    assert "no-key" in told
+    assert "a-real-key" not in told
 
 
-def _remembering(sent: list[str]) -> Any:
-    from compilm.testing.faults import Seen
+def test_two_accounts_of_one_model_fail_apart() -> None:
+    urls = ("https://one.example/v1", "https://two.example/v1")
+    chain = RoleSettings(("openai/a", "openai/a"), base_url=urls)
+    with StandIns({"default": chain, "judge": chain}) as there:
+        assert list(there.servers) == [(url, "openai/a") for url in urls]
 
-    made = Seen.__init__
 
-    def remember(self: Seen, *given: Any) -> None:
-        made(self, *given)
-        sent.append(str(self.headers))
-
-    return remember
+def test_answers_that_come_out_otherwise_are_counted(desk: Path, command: Command) -> None:
+    text = (
+        (desk / "program.py")
+        .read_text()
+        .replace(
+            "return self.route(message=message)",
+            "return dspy.Prediction(turn=next(TURNS), **self.route(message=message))",
+        )
+    )
+    (desk / "turns.py").write_text(f"import itertools\n{text}\n\nTURNS = itertools.count()\n")
+    assert drilled(command, "--program", "turns.py:Desk", *CALM)["drill"]["changed"] == 2
+    assert drilled(command, *CALM)["drill"]["changed"] == 0
 
 
 def test_a_model_that_a_program_holds_is_stood_in_for(desk: Path, command: Command) -> None:

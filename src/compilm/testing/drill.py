@@ -128,9 +128,9 @@ def drill(
 ) -> DrillResult:
     """What survives of `requests` requests when the models of `chains` fail at the rates of `mix`.
 
-    `bind` gives what answers an input by these stand-ins. The inputs are answered once without
-    faults first; those that fail then are left out. Then they are asked in turn, over and over,
-    `concurrency` side by side. One seed gives one set of faults; what policies that look at the
+    `bind` gives what answers an input by these stand-ins. The inputs are asked in turn, over and
+    over, `concurrency` side by side: first without faults, when those that fail are left out (and
+    others asked instead), then with them. One seed gives one set of faults; what policies that look at the
     time (circuits, limits, deadlines) make of them may differ.
 
     Raises `ProgramError` where nothing is answered without faults, or where the program reaches a
@@ -147,7 +147,7 @@ def drill(
     >>> found.answered, found.changed, found.calls
     (5, 0, 5)
     """
-    asked = list(inputs[:requests])
+    asked = [inputs[number % len(inputs)] for number in range(requests if inputs else 0)]
     with StandIns(chains, settings) as there:
         calm = _outcomes(bind(there), asked, concurrency, clock)
     kept = [(row, one) for row, one in zip(asked, calm, strict=True) if one.error is None]
@@ -175,7 +175,7 @@ def drill(
         p99=_quantile(found, 0.99),
         calm_p50=_quantile(calm, 0.5),
         calm_p99=_quantile(calm, 0.99),
-        left_out=len(asked) - len(kept),
+        left_out=sum(one.error is not None for one in calm[: len(inputs)]),
     )
 
 

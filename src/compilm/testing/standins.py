@@ -57,7 +57,8 @@ class StandIns:
 
     One server stands for each (account, model), speaking Anthropic's wire for `anthropic/` models
     and OpenAI's for all others. `mix` are the rates of faults, drawn by what is asked, so that one
-    seed gives the same whatever the order. `calls` counts what the program asked of its models.
+    seed gives the same whatever the order. `calls` counts what the program asked of its models;
+    `servers` has what arrived, by (account, model).
 
     >>> chain = RoleSettings(model=("openai/a", "anthropic/b"))
     >>> with StandIns({"default": chain}, mix={"500": 0.5}, seed=1) as there:
@@ -78,7 +79,7 @@ class StandIns:
         self._chains, self._mix, self._seed = dict(chains), dict(mix or {}), seed
         self._stacks = Stacks(settings)
         self._engine = EmbeddedEngine()
-        self._servers: dict[tuple[str, str], FaultServer] = {}
+        self.servers: dict[tuple[str, str], FaultServer] = {}
         self._answers: dict[tuple[str, str], _Count] = {}
         self._count, self._fallen = _Asked(), _Count()
         self.roles: dict[str, dspy.LM] = {}
@@ -114,7 +115,7 @@ class StandIns:
                 {fault: n for fault, n in sorted(server.counts.items()) if fault != OK},
                 openings.get((account, model), 0),
             )
-            for (account, model), server in self._servers.items()
+            for (account, model), server in self.servers.items()
         )
 
     def instead_of(self, lm: dspy.LM) -> dspy.LM:
@@ -140,13 +141,13 @@ class StandIns:
         self, model: str, account: str, chain: RoleSettings, opening: ExitStack
     ) -> Provider:
         key = (account, model)
-        if key not in self._servers:
-            seed = self._seed + 1009 * len(self._servers)
+        if key not in self.servers:
+            seed = self._seed + 1009 * len(self.servers)
             server = FaultServer(self._engine, mix=self._mix, seed=seed, by_content=True)
-            self._servers[key] = opening.enter_context(server)
+            self.servers[key] = opening.enter_context(server)
             self._answers[key] = _Count()
         prefix, _, name = model.partition("/")
-        claude, url = prefix == "anthropic", self._servers[key].url
+        claude, url = prefix == "anthropic", self.servers[key].url
         wire, address = ("anthropic-messages", url) if claude else ("openai-chat", f"{url}/v1")
         # What bounds an attempt is the policy above, as in service.
         pair = around(self._answers[key], lean(wire, address, api_key=_KEY, timeout=_DAY))
