@@ -130,8 +130,8 @@ def drill(
 
     `bind` gives what answers an input by these stand-ins. The inputs are asked in turn, over and
     over, `concurrency` side by side: first without faults, when those that fail are left out (and
-    others asked instead), then with them. One seed gives one set of faults; what policies that look at the
-    time (circuits, limits, deadlines) make of them may differ.
+    others asked instead), then with them. One seed gives one set of faults; what policies that
+    look at the time (circuits, limits, deadlines) make of them may differ.
 
     Raises `ProgramError` where nothing is answered without faults, or where the program reaches a
     model that is not of `chains`: it is stopped before it is asked.
