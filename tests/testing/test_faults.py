@@ -83,6 +83,19 @@ def test_a_mix_puts_its_faults_in_the_way_of_requests() -> None:
     assert 0 < statuses.count(500) < 20
 
 
+def test_faults_by_content_do_not_depend_on_what_else_arrives() -> None:
+    def drawn(*texts: str) -> list[tuple[str, str]]:
+        server = FaultServer(ScriptedEngine(["y"]), mix={"500": 0.3}, seed=1, by_content=True)
+        return [(text, server.next_fault({"text": text})) for text in texts]
+
+    texts = [f"{number % 200}" for number in range(1000)]  # each five times
+    found = drawn(*texts)
+    assert sorted(found) == sorted(drawn(*reversed(texts)))
+    assert abs([fault for _, fault in found].count("500") / 1000 - 0.3) < 0.05
+    fates = {text: {fault for one, fault in found if one == text} for text in texts}
+    assert any(len(each) == 2 for each in fates.values())  # another attempt may fare otherwise
+
+
 @pytest.mark.parametrize("given", [{"script": ["flood"]}, {"mix": {"500": 1.1}}, {"script": []}])
 def test_what_is_no_fault_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="faults are 400"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..runtime.load import Runtime
 
-__all__ = ["add_program", "loaded"]
+__all__ = ["add_program", "loaded", "opened"]
 
 EMBEDDED = "embedded/"
 
@@ -30,12 +30,11 @@ def add_program(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def loaded(text: str, config: Config, out: Out) -> Runtime:
-    """The runtime of the artifact at `text` in the configured program.
+def opened(text: str, config: Config) -> tuple[Artifact, dspy.Module]:
+    """The artifact at `text`, and a fresh instance of the configured program.
 
     The program is never imported because the artifact names it: a person has to name it, in the
-    configuration or with `--program`. Where no model is configured, those that the artifact was
-    compiled for answer, and that is said.
+    configuration or with `--program`.
     """
     found = artifacts.read(artifact_path(text))
     if config.program is None:
@@ -44,9 +43,18 @@ def loaded(text: str, config: Config, out: Out) -> Runtime:
             "code is imported only where you name it: give --program REF or set program in "
             "compilm.toml"
         )
+    return found, program_from(config.program, config.args, config.base("program"))
+
+
+def loaded(text: str, config: Config, out: Out) -> Runtime:
+    """The runtime of the artifact at `text` in the configured program.
+
+    Where no model is configured, those that the artifact was compiled for answer, and that is
+    said.
+    """
+    found, program = opened(text, config)
     from ..runtime.load import load
 
-    program = program_from(config.program, config.args, config.base("program"))
     runtime = load(found, program, roles=_models(found, config))
     if not config.lm:
         named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())

@@ -28,6 +28,7 @@ VERBS = {
     "diff": "show what changed between two artifacts",
     "runs": "list the runs of the journal",
     "serve": "serve an artifact over HTTP",
+    "drill": "try an artifact against providers that fail on purpose",
     "doctor": "look at this installation for known trouble",
 }
 _EXITS = """exit codes:
@@ -80,7 +81,7 @@ def _verb(verb: str, rest: Sequence[str], out: Out) -> int:
     )
     module.arguments(parser)
     common(parser)
-    args = parser.parse_args(rest)
+    args = parser.parse_intermixed_args(rest)  # inputs may stand before and after options
     out.verbose = args.verbose
     try:
         with redirect_stdout(out.stderr):  # what the user's program prints is no data of ours

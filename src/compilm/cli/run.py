@@ -6,18 +6,15 @@ import argparse
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import CompilmError, UsageError
+from .inputs import Caller, given_inputs
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
-
-if TYPE_CHECKING:
-    from ..runtime.load import Runtime
 
 __all__ = ["arguments", "run"]
 
@@ -41,10 +38,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Out) -> int:
     """Answer what was asked."""
     lines = args.inputs == ["-"]
-    given = {} if lines else _given(args.inputs)
+    given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    caller = _Caller(loaded(args.artifact, config, out))
+    caller = Caller(loaded(args.artifact, config, out))
     if lines:
         return _stream(caller, sys.stdin, config.runtime.concurrency, out)
     answer = caller.answer(given)
@@ -54,61 +51,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     return 0
 
 
-def _given(items: Iterable[str]) -> dict[str, Any]:
-    """The inputs in `key=text`, `key=@file` and `key:=json`."""
-    found: dict[str, Any] = {}
-    for item in items:
-        key, equals, text = item.partition("=")
-        if not equals or not key.rstrip(":"):
-            raise UsageError(f"{item!r}: expected key=text, key=@file or key:=json, or - alone")
-        found[key.rstrip(":")] = _value(item, text, is_json=key.endswith(":"))
-    return found
-
-
-def _value(item: str, text: str, *, is_json: bool) -> Any:
-    if is_json:
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"{item!r}: not JSON after := ({error})") from None
-    if text.startswith("@"):
-        try:
-            return Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{item!r}: {error}") from None
-    return text
-
-
-class _Caller:
-    """A runtime with its inputs checked and typed as its HTTP endpoint does it."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        from ..runtime.http.schema import request_model
-
-        self._runtime = runtime
-        self.inputs = runtime.inputs
-        self._model = request_model("Input", runtime.program, runtime.inputs, runtime.optional)
-
-    def answer(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs for these inputs; `UsageError` names a wrong or missing one."""
-        from pydantic import ValidationError
-
-        from ..runtime.http.schema import answer_of
-
-        try:
-            body = self._model.model_validate(dict(given))
-        except ValidationError as error:
-            told = "; ".join(
-                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-            )
-            wanted = ", ".join(self.inputs)
-            raise UsageError(f"{told}. The program takes {wanted}") from None
-        return answer_of(
-            self._runtime(**{name: getattr(body, name) for name in body.model_fields_set})
-        )
-
-
-def _stream(caller: _Caller, lines: Iterable[str], concurrency: int, out: Out) -> int:
+def _stream(caller: Caller, lines: Iterable[str], concurrency: int, out: Out) -> int:
     """Answers to lines in their order, at most `concurrency` ahead of the one written next."""
     code = 0
     for answer, failed in _answers(caller, lines, concurrency):
@@ -118,7 +61,7 @@ def _stream(caller: _Caller, lines: Iterable[str], concurrency: int, out: Out) -
 
 
 def _answers(
-    caller: _Caller, lines: Iterable[str], concurrency: int
+    caller: Caller, lines: Iterable[str], concurrency: int
 ) -> Iterator[tuple[dict[str, Any], int]]:
     waiting: deque[Future[tuple[dict[str, Any], int]]] = deque()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-run") as pool:
@@ -131,7 +74,7 @@ def _answers(
             yield waiting.popleft().result()
 
 
-def _line(caller: _Caller, line: str, number: int) -> tuple[dict[str, Any], int]:
+def _line(caller: Caller, line: str, number: int) -> tuple[dict[str, Any], int]:
     try:
         row = json.loads(line)
         if not isinstance(row, dict):

@@ -144,6 +144,11 @@ class Stacks:
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
         return Stack(lm, tuple(told), pair)
 
+    def openings(self) -> dict[tuple[str, str], int]:
+        """How often the circuit of each (account, model) has opened."""
+        with self._lock:
+            return {key: circuit.openings for key, circuit in self._circuits.items()}
+
     def _above(self, chain: list[Provider]) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
         settings, clock = self._settings, self._clock

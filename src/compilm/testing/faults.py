@@ -19,6 +19,7 @@ from typing import Any
 
 from dspy import lm15
 
+from .. import canonical
 from ..engine import Engine
 from ..randomness import rng
 from .spoken import Spoken, asked, spoken
@@ -71,10 +72,11 @@ class FaultServer:
     """A context manager that serves `engine`, or one fixed response, on 127.0.0.1 at `url`.
 
     `script` names the fault of each request in turn (its last entry repeats); or `mix` gives a
-    probability in 0…1 to each fault, drawn from `seed`. `pace` is the seconds between bytes of a
-    drip and pieces of a slow answer, `latency` those before any answer. `retry_after` is the
-    header's text. `counts` tells requests by fault, `seen` what arrived, `connections` how many
-    were opened, `gone` how many clients left before their answer was out.
+    probability in 0…1 to each fault, drawn from `seed`: by order of arrival, or with `by_content`
+    by what is asked and how often it was, whatever else arrives. `pace` is the seconds between
+    bytes of a drip and pieces of a slow answer, `latency` those before any answer. `retry_after`
+    is the header's text. `counts` tells requests by fault, `seen` what arrived, `connections` how
+    many were opened, `gone` how many clients left before their answer was out.
 
     >>> from compilm.testing.engines import ScriptedEngine
     >>> with FaultServer(ScriptedEngine(["yes"]), mix={"500": 0.3, "hang": 0.1}, seed=7) as server:
@@ -89,6 +91,7 @@ class FaultServer:
         script: Sequence[str] = (OK,),
         mix: Mapping[str, float] | None = None,
         seed: int = 0,
+        by_content: bool = False,
         pace: float = 0.25,
         latency: float = 0.0,
         retry_after: str = "2",
@@ -106,6 +109,8 @@ class FaultServer:
         self.connections = 0
         self.left = threading.Semaphore(0)
         self.gone = 0
+        self._seed, self._by_content = seed, by_content
+        self._arrived: Counter[str] = Counter()  # how often each content did
         self._rng = rng(seed, "faults")
         self._lock = threading.Lock()  # protects the random draws
         self._started = threading.Event()
@@ -121,10 +126,9 @@ class FaultServer:
     def draw(self, count: int = 1) -> list[str]:
         """The faults of the next `count` requests, taken out of the sequence."""
         with self._lock:
-            return [self._drawn() for _ in range(count)]
+            return [self._drawn(self._rng.random()) for _ in range(count)]
 
-    def _drawn(self) -> str:
-        place = self._rng.random()
+    def _drawn(self, place: float) -> str:
         for fault, rate in self.mix.items():
             if place < rate:
                 return fault
@@ -179,8 +183,12 @@ class FaultServer:
             self._talks.discard(talk)
             writer.close()
 
-    def next_fault(self) -> str:
-        """The fault of the request that is arriving."""
+    def next_fault(self, body: dict[str, Any]) -> str:
+        """The fault of the request with this body, which is arriving."""
+        if self.mix and self._by_content:
+            content = canonical.digest(body)
+            self._arrived[content] += 1
+            return self._drawn(rng(self._seed, "fault", content, self._arrived[content]).random())
         if self.mix:
             return self.draw()[0]
         return self.script[min(len(self.seen), len(self.script) - 1)]
@@ -212,7 +220,8 @@ class _Answering:
         headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines) if n}
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         server, path = self._server, first.split(" ")[1]
-        fault, data = server.next_fault(), json.loads(body)
+        data = json.loads(body)
+        fault = server.next_fault(data)
         server.seen.append(Seen(path, headers, data, fault))
         server.counts[fault] += 1
         if server.latency:

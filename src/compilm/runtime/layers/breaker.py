@@ -44,6 +44,7 @@ class Circuit:
     cooldown: float = 1.0
     longest: float = 30.0
     lease: float = 30.0
+    openings: int = field(default=0, init=False)  # how often it has opened, probes left out
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # protects the rest
     _outcomes: deque[tuple[float, bool]] = field(default_factory=deque, repr=False)
     _failures: int = 0  # in _outcomes
@@ -111,6 +112,7 @@ class Circuit:
         else:
             return
         self._pause = self.cooldown
+        self.openings += 1
         self._change("open", now + self._pause)
 
     def _change(self, phase: str, until: float) -> None:
