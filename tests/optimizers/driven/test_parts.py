@@ -204,6 +204,25 @@ class TestTurnstile:
             thread.join()
         assert len(done) == ledger.spent().rollouts == 20
 
+    def test_the_last_one_inside_is_not_cut_by_who_finds_no_room(self) -> None:
+        gate, ledger, _ = turnstile(Budget(rollouts=1))
+        gate.enter(new=True)
+        refused = threading.Event()
+
+        def late() -> None:
+            with pytest.raises(RunStopped, match="budget: 1 rollouts"):
+                gate.enter(new=True)
+            refused.set()
+
+        thread = threading.Thread(target=late)
+        thread.start()
+        assert not refused.wait(timeout=0.05)
+        ledger.check()  # a call of the one inside still passes
+        gate.leave(new=True)
+        thread.join()
+        assert refused.is_set()
+        assert ledger.spent().rollouts == 1
+
     def test_what_is_kept_is_left(self) -> None:
         gate, ledger, meter = turnstile(Budget(rollouts=10))
         meter.kept, gate.kept = 4, 3

@@ -30,13 +30,20 @@ class Turnstile:
         self.kept = 0
 
     def enter(self, *, new: bool) -> None:
-        """Room for one more rollout, or `RunStopped`; `new` if the journal does not hold it."""
+        """Room for one more rollout, or `RunStopped`; `new` if the journal does not hold it.
+
+        Where the last ones are still inside it waits for them: a stop would cut them between two
+        calls, and half a rollout is counted nowhere.
+        """
         with self._changed:
             self._gate.check()
-            if self._full(new):
-                stop = self._stop()
-                self._ledger.stop(stop)
-                raise stop
+            while self._full(new):
+                if not self._inside:
+                    stop = self._stop()
+                    self._ledger.stop(stop)
+                    raise stop
+                self._changed.wait(timeout=0.5)
+                self._gate.check()
             self._inside += 1
             self._inside_new += new
 
