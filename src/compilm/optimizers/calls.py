@@ -108,7 +108,7 @@ class _MeteredEngine:
         reserved = self._meter.start(request)
         try:
             response: lm15.Response = self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: whatever ends an attempt, it is settled; it passes
             self._meter.failed(error, reserved, request)
             raise
         self._meter.answered(response, reserved)
@@ -126,7 +126,7 @@ class _AsyncMeteredEngine:
         reserved = await self._meter.astart(request)
         try:
             response: lm15.Response = await self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: whatever ends an attempt, it is settled; it passes
             self._meter.failed(error, reserved, request)
             raise
         self._meter.answered(response, reserved)
@@ -266,7 +266,7 @@ class _RecordedEngine:
         while isinstance(found, Future):
             try:
                 found = found.result() or layer.claim(key)
-            except BaseException as error:
+            except BaseException as error:  # border: the leader's end is ours too; it passes
                 layer.noted(error)
                 raise
         if found is not None:
@@ -274,7 +274,7 @@ class _RecordedEngine:
         try:
             response: lm15.Response = self._inner.complete(request)
             layer.answered(key, response)
-        except BaseException as error:
+        except BaseException as error:  # border: who waits for this call is told; it passes
             layer.failed(key, error)
             raise
         return response
@@ -294,7 +294,7 @@ class _AsyncRecordedEngine:
         while isinstance(found, Future):
             try:
                 found = await asyncio.wrap_future(found) or layer.claim(key)
-            except BaseException as error:
+            except BaseException as error:  # border: the leader's end is ours too; it passes
                 layer.noted(error)
                 raise
         if found is not None:
@@ -302,7 +302,7 @@ class _AsyncRecordedEngine:
         try:
             response: lm15.Response = await self._inner.complete(request)
             layer.answered(key, response)
-        except BaseException as error:
+        except BaseException as error:  # border: who waits for this call is told; it passes
             layer.failed(key, error)
             raise
         return response

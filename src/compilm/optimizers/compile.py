@@ -51,7 +51,7 @@ def measure(job: Job) -> tuple[tuple[Rollout, ...], Spent, str]:
     release = job.journal.claim(job.run)
     try:
         session = Session(job)
-    except BaseException:
+    except BaseException:  # border: nobody else would give the run free again; it passes
         release()
         raise
     baseline, stop = Candidate(0, job.predictors), ""

@@ -76,7 +76,7 @@ class _Around(Shared, Generic[Ticket]):
         ticket = self._policy.enter(request)
         try:
             response = self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: the policy hears how it ended; it passes
             self._policy.leave(ticket, None, error)
             raise
         self._policy.leave(ticket, response.usage, None)
@@ -94,7 +94,7 @@ class _Around(Shared, Generic[Ticket]):
                 progress.finish()
             finally:
                 close(source)
-        except BaseException as error:
+        except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
         self._policy.leave(ticket, progress.end.usage, None)
@@ -109,7 +109,7 @@ class _AsyncAround(Shared, Generic[Ticket]):
         ticket = await self._policy.aenter(request)
         try:
             response = await self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
         self._policy.leave(ticket, response.usage, None)
@@ -127,7 +127,7 @@ class _AsyncAround(Shared, Generic[Ticket]):
                 progress.finish()
             finally:
                 await aclose(source)
-        except BaseException as error:
+        except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
         self._policy.leave(ticket, progress.end.usage, None)

@@ -196,7 +196,7 @@ class _Coalescing(Shared):
     def _lead(self, flight: Flight, request: Any) -> Any:
         try:
             response = self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: the followers are told; it passes
             self._policy.landed(flight, None, error)
             raise
         self._policy.landed(flight, response, None)
@@ -228,7 +228,7 @@ class _AsyncCoalescing(Shared):
     async def _lead(self, flight: Flight, request: Any) -> Any:
         try:
             response = await self._inner.complete(request)
-        except BaseException as error:
+        except BaseException as error:  # border: as above
             self._policy.landed(flight, None, error)
             raise
         self._policy.landed(flight, response, None)

@@ -231,7 +231,7 @@ class Limiter:
                     self.clock.doze(ticket.turn, wait)
                 else:
                     self.clock.until(ticket.turn, None if left == inf else left)
-            except BaseException:
+            except BaseException:  # border: its place in the queue is free; it passes
                 self.gate.withdraw(ticket)
                 raise
             wait = self._look(ticket)
@@ -247,7 +247,7 @@ class Limiter:
                     await self.clock.adoze(ticket.turn, wait)
                 else:
                     await auntil(self.clock, ticket.turn, remaining(self.clock.now()))
-            except BaseException:
+            except BaseException:  # border: as above
                 self.gate.withdraw(ticket)
                 raise
             wait = self._look(ticket)

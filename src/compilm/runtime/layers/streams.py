@@ -39,7 +39,7 @@ def opening(source: Iterator[Any]) -> list[Any]:
             if progress.saw(event):
                 return events
         progress.finish()
-    except BaseException:
+    except BaseException:  # border: nobody reads it any more; it passes
         close(source)
         raise
     return events
@@ -54,7 +54,7 @@ async def aopening(source: AsyncIterator[Any]) -> list[Any]:
             if progress.saw(event):
                 return events
         progress.finish()
-    except BaseException:
+    except BaseException:  # border: as above
         await aclose(source)
         raise
     return events
