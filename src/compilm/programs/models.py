@@ -29,6 +29,7 @@ __all__ = [
     "is_embedded",
     "is_infrastructure",
     "request_digest",
+    "request_to_json",
     "response_from_json",
     "response_to_json",
     "role_lm",
@@ -87,7 +88,12 @@ def request_digest(request: lm15.Request) -> str:
     >>> request_digest(Request(model="m", messages=(Message.user("hi"),)))[:10]
     'sha256:7e6'
     """
-    return canonical.digest(request_to_dict(request))
+    return canonical.digest(request_to_json(request))
+
+
+def request_to_json(request: lm15.Request) -> dict[str, Any]:
+    """A request as plain JSON, for a trace; its digest is the request's."""
+    return dict(request_to_dict(request))
 
 
 def response_to_json(response: lm15.Response) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ...engine import EnginePair, Sample
 from ...programs import models
 from ..caches.store import Store
 from .around import Shared
+from .notes import note
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
@@ -146,6 +147,7 @@ class Cache:
         """The answer that was kept; `None`, and a miss, where there is none that can be read."""
         response = None if value is None else self._read(value)
         self.counts.add("misses" if response is None else "hits")
+        note("cache.miss" if response is None else "cache.hit")
         return response
 
     def failed(self, error: Exception) -> None:

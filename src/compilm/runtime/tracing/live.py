@@ -1,0 +1,206 @@
+"""A trace while it is recorded: cheap to write to, from any thread or task of the program's call.
+
+What DSPy hands down to whatever runs below (tasks, its own threads, a program in a program) are
+its settings, so the trace of a call is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import dspy
+
+from ...clock import Clock
+from ...engine import SAMPLE
+from ...programs.calling import calling
+from .values import snapshot, snapshots
+
+__all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "current"]
+
+SETTING = "compilm_trace"
+MOST_SPANS = 1000
+_USAGE = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+_CONFIG = ("temperature", "max_tokens", "top_p", "seed")
+
+
+def current() -> LiveTrace | None:
+    """The trace that is recorded in this context, if one is.
+
+    >>> print(current())
+    None
+    """
+    if SETTING not in dspy.settings:
+        return None
+    trace: LiveTrace | None = dspy.settings[SETTING]
+    return trace
+
+
+class LiveSpan:
+    """A span that may still go on. `values` never hold a text of the call, `texts` do."""
+
+    __slots__ = (
+        "_now", "end_", "error", "events", "kind", "name", "parent", "said", "start", "texts",
+        "trace", "values",
+    )  # fmt: skip
+
+    def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
+        self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
+        self._now = trace.clock.now
+        self.start = self._now()
+        self.end_: float | None = None
+        self.error: str | None = None
+        self.values: dict[str, Any] = {}
+        self.texts: dict[str, Any] | None = None
+        self.said: tuple[Any, Any] | None = None  # request and response, as objects
+        self.events: list[tuple[str, float, dict[str, Any]]] | None = None
+
+    def note(self, name: str, values: dict[str, Any]) -> None:
+        """An event at this instant."""
+        if self.events is None:
+            self.events = []
+        self.events.append((name, self._now(), values))
+
+    def attempt(self, model: str) -> LiveSpan:
+        """A provider is asked for this call."""
+        return self.trace.span("attempt", model, self)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It is over, with this error or without one."""
+        self.end_ = self._now()
+        if error is not None:
+            self.error = type(error).__name__
+            status = getattr(error, "status", None)
+            if isinstance(status, int):
+                self.values["status"] = status
+
+    def age(self) -> float:
+        """Seconds since it began."""
+        return self._now() - self.start
+
+    def answered(self, request: Any, response: Any) -> None:
+        """The call is over with this response."""
+        self.ended(response.model, response.finish_reason, response.usage)
+        if self.trace.keeps_texts:
+            self.said = (request, response)
+
+    def ended(self, model: str, finish: str, usage: Any) -> None:
+        """The call is over: which model answered, how its answer ended, what it used."""
+        self.end_ = self._now()
+        values = self.values
+        values["answered_by"], values["finish"] = model, finish
+        for name in _USAGE:
+            if (count := getattr(usage, name)) is not None:
+                values[name] = count
+
+
+class LiveTrace:
+    """The spans of one call of a program, as they come.
+
+    `keeps_texts` is whether inputs, prompts and answers are taken down. `done` is called with the
+    trace when the program's call is over.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        clock: Clock,
+        keeps_texts: bool,
+        about: Mapping[str, Any],
+        done: Callable[[LiveTrace], None],
+    ) -> None:
+        self.id, self.clock, self.keeps_texts, self.about = id, clock, keeps_texts, about
+        self.at = clock.wall()
+        self.left_out = 0
+        self.spans: list[LiveSpan] = []
+        self._done = done
+        # By the list that DSPy makes for each call of a module: it is the call's identity.
+        self._steps: dict[int, tuple[Any, LiveSpan]] = {}
+        self.root = self.span("program", about["program"], None)
+
+    def span(self, kind: str, name: str, parent: LiveSpan | None) -> LiveSpan:
+        """A span that begins now; beyond the most that a trace holds it is only counted."""
+        made = LiveSpan(self, kind, name, parent)
+        if len(self.spans) < MOST_SPANS:
+            self.spans.append(made)
+        else:
+            self.left_out += 1
+        return made
+
+    def call(self, request: Any, stream: bool = False) -> LiveSpan:
+        """A model is asked, by the predictor that is calling in this context."""
+        made = self.span("call", request.model, self._step())
+        sample, values = SAMPLE.get(), made.values
+        if sample is not None and (sample.index or sample.rollout_id is not None):
+            values["rollout"], values["index"] = sample.rollout_id, sample.index
+        for name in _CONFIG:
+            if (value := getattr(request.config, name)) is not None:
+                values[name] = value
+        if stream:
+            values["stream"] = True
+        if self.keeps_texts:
+            made.said = (request, None)
+        return made
+
+    def _step(self) -> LiveSpan:
+        """The span of the predictor that is calling; the program's where none is."""
+        modules = dspy.settings.caller_modules
+        if not modules or not isinstance(modules[-1], dspy.Predict):
+            return self.root
+        found = self._steps.get(id(modules))
+        if found is None:
+            made = self.span("predictor", calling() or type(modules[-1]).__name__, self.root)
+            found = self._steps[id(modules)] = (modules, made)
+        return found[1]
+
+    def predicted(self, predictor: Any, inputs: Mapping[str, Any], prediction: Any) -> None:
+        """A predictor gave its prediction: in this context, or in one that was left."""
+        step = self._step() if _innermost() is predictor else self._of(predictor)
+        if step is None or step is self.root or step.end_ is not None:
+            return
+        step.end()
+        if self.keeps_texts:
+            step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+
+    def _of(self, predictor: Any) -> LiveSpan | None:
+        """The latest step of this very predictor."""
+        steps = reversed(list(self._steps.values()))
+        return next((step for modules, step in steps if modules[-1] is predictor), None)
+
+    def answered(self, prediction: Any) -> Any:
+        """The program's prediction, before the trace ends; it is given back."""
+        if self.keeps_texts and self.root.texts is not None:
+            self.root.texts["outputs"] = snapshot(prediction)
+        return prediction
+
+    def __enter__(self) -> LiveTrace:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.root.end(error)
+        self._steps.clear()
+        self._done(self)
+
+
+class Steps(list[Any]):
+    """What DSPy takes for its trace: told of each prediction, it passes it on and keeps nothing."""
+
+    def __init__(self, trace: LiveTrace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def append(self, step: Any) -> None:
+        """One prediction: the predictor, its inputs, and what it gave."""
+        self._trace.predicted(*step)
+
+    def extend(self, steps: Iterable[Any]) -> None:
+        """Those of a part that kept its own, as `dspy.BestOfN` does."""
+        for step in steps:
+            self.append(step)
+
+
+def _innermost() -> Any:
+    modules = dspy.settings.caller_modules
+    return modules[-1] if modules else None
