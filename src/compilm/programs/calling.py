@@ -11,7 +11,7 @@ import dspy
 
 from .predictors import predictors
 
-__all__ = ["caller", "calling", "named"]
+__all__ = ["caller", "calling", "named", "path_of"]
 
 _PATH = "_compilm_path"
 
@@ -53,5 +53,14 @@ def calling() -> str | None:
     ...     program(question="2+2?").answer, heard
     ('4', ['predict'])
     """
-    path: str | None = getattr(caller(), _PATH, None)
+    return path_of(caller())
+
+
+def path_of(predictor: dspy.Predict | None) -> str | None:
+    """The path that `named` wrote on this predictor; `None` where it wrote none.
+
+    >>> print(path_of(dspy.Predict("question -> answer")))
+    None
+    """
+    path: str | None = getattr(predictor, _PATH, None)
     return path

@@ -31,7 +31,7 @@ def body_of(trace: LiveTrace) -> dict[str, Any]:
 
 
 def _span(span: LiveSpan, places: dict[int, int], zero: float, over: float) -> dict[str, Any]:
-    values = dict(span.values)  # one that was left behind may still be written to
+    values = span.values.copy()  # one that was left behind may still be written to
     end = span.end_
     if end is None:
         values["unfinished"] = True
@@ -39,8 +39,8 @@ def _span(span: LiveSpan, places: dict[int, int], zero: float, over: float) -> d
     told = {
         "kind": span.kind,
         "name": span.name,
-        "at": round(span.start - zero, 6),
-        "seconds": round(end - span.start, 6),
+        "at_us": int((span.start - zero) * 1e6),
+        "us": int((end - span.start) * 1e6),
     }
     if span.parent is not None:
         told["parent"] = places.get(id(span.parent), 0)
@@ -49,7 +49,7 @@ def _span(span: LiveSpan, places: dict[int, int], zero: float, over: float) -> d
     if values:
         told["values"] = values
     if span.events:
-        told["events"] = [(name, round(at - zero, 6), said) for name, at, said in span.events[:]]
+        told["events"] = [(name, int((at - zero) * 1e6), said) for name, at, said in span.events[:]]
     if texts := _texts(span):
         told["texts"] = texts
     return told

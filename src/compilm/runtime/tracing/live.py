@@ -7,13 +7,14 @@ its settings, so the trace of a call is one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import dspy
 
 from ...clock import Clock
 from ...engine import SAMPLE
-from ...programs.calling import calling
+from ...programs.calling import path_of
 from .values import snapshot, snapshots
 
 __all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "current"]
@@ -26,16 +27,19 @@ _USAGE = (
 _CONFIG = ("temperature", "max_tokens", "top_p", "seed")
 
 
+_TRACE: ContextVar[LiveTrace | None] = ContextVar("compilm_trace", default=None)
+
+
 def current() -> LiveTrace | None:
     """The trace that is recorded in this context, if one is.
 
     >>> print(current())
     None
     """
-    if SETTING not in dspy.settings:
-        return None
-    trace: LiveTrace | None = dspy.settings[SETTING]
-    return trace
+    found = _TRACE.get()
+    if found is None and SETTING in dspy.settings:  # a thread of DSPy's, which has its settings
+        found = dspy.settings[SETTING]
+    return found
 
 
 class LiveSpan:
@@ -116,8 +120,9 @@ class LiveTrace:
         self.left_out = 0
         self.spans: list[LiveSpan] = []
         self._done = done
-        # By the list that DSPy makes for each call of a module: it is the call's identity.
-        self._steps: dict[int, tuple[Any, LiveSpan]] = {}
+        # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
+        # of a module: that list is the call's identity.
+        self._open: dict[int, list[tuple[Any, LiveSpan]]] = {}
         self.root = self.span("program", about["program"], None)
 
     def span(self, kind: str, name: str, parent: LiveSpan | None) -> LiveSpan:
@@ -149,25 +154,26 @@ class LiveTrace:
         modules = dspy.settings.caller_modules
         if not modules or not isinstance(modules[-1], dspy.Predict):
             return self.root
-        found = self._steps.get(id(modules))
-        if found is None:
-            made = self.span("predictor", calling() or type(modules[-1]).__name__, self.root)
-            found = self._steps[id(modules)] = (modules, made)
-        return found[1]
+        steps = self._open.setdefault(id(modules[-1]), [])
+        for of, step in steps:
+            if of is modules:
+                return step
+        name = path_of(modules[-1]) or type(modules[-1]).__name__
+        made = self.span("predictor", name, self.root)
+        steps.append((modules, made))
+        return made
 
     def predicted(self, predictor: Any, inputs: Mapping[str, Any], prediction: Any) -> None:
         """A predictor gave its prediction: in this context, or in one that was left."""
-        step = self._step() if _innermost() is predictor else self._of(predictor)
-        if step is None or step is self.root or step.end_ is not None:
+        steps = self._open.get(id(predictor))
+        if not steps:
             return
+        modules = dspy.settings.caller_modules if len(steps) > 1 else None
+        place = next((n for n, (of, _) in enumerate(steps) if of is modules), -1)
+        step = steps.pop(place)[1]
         step.end()
         if self.keeps_texts:
             step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
-
-    def _of(self, predictor: Any) -> LiveSpan | None:
-        """The latest step of this very predictor."""
-        steps = reversed(list(self._steps.values()))
-        return next((step for modules, step in steps if modules[-1] is predictor), None)
 
     def answered(self, prediction: Any) -> Any:
         """The program's prediction, before the trace ends; it is given back."""
@@ -176,11 +182,13 @@ class LiveTrace:
         return prediction
 
     def __enter__(self) -> LiveTrace:
+        self._token = _TRACE.set(self)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        _TRACE.reset(self._token)
         self.root.end(error)
-        self._steps.clear()
+        self._open.clear()
         self._done(self)
 
 
@@ -199,8 +207,3 @@ class Steps(list[Any]):
         """Those of a part that kept its own, as `dspy.BestOfN` does."""
         for step in steps:
             self.append(step)
-
-
-def _innermost() -> Any:
-    modules = dspy.settings.caller_modules
-    return modules[-1] if modules else None

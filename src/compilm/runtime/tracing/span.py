@@ -113,10 +113,10 @@ def _span(number: int, body: dict[str, Any], at: float) -> Span:
         body.get("parent"),
         body["kind"],
         body["name"],
-        at + body["at"],
-        body["seconds"],
+        at + body["at_us"] / 1e6,
+        body["us"] / 1e6,
         body.get("error"),
         body.get("values", {}),
         body.get("texts", {}),
-        tuple(Event(name, at + when, values) for name, when, values in body.get("events", ())),
+        tuple(Event(name, at + us / 1e6, values) for name, us, values in body.get("events", ())),
     )

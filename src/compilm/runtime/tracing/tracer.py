@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import weakref
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
-from ...errors import ConfigError
+from ...errors import ConfigError, JournalError
 from ...journal import Journal, SqliteJournal
 from .live import LiveTrace
 from .values import snapshots
@@ -62,7 +63,13 @@ class Tracer:
 
         Raises `JournalError` where that cannot be.
         """
-        return cls(SqliteJournal(path, private=True), **settings)
+        file = Path(path)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise JournalError(f"cannot keep traces in {str(file)!r}: {error}") from error
+        return cls(SqliteJournal(file), **settings)
 
     @property
     def counts(self) -> Counts:
@@ -76,7 +83,7 @@ class Tracer:
         """
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
-        name = f"{self._rng.getrandbits(128):032x}"
+        name = self._rng.randbytes(16).hex()
         trace = LiveTrace(name, self._clock, self.keeps_texts, about, self._writer.put)
         if self.keeps_texts:
             trace.root.texts = {"inputs": snapshots(inputs)}
