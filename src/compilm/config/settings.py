@@ -147,6 +147,7 @@ class Config:
     name: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     metric: str | None = None
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: DataSettings = field(default_factory=DataSettings)
     lm: Mapping[str, RoleSettings] = field(default_factory=dict)
     compile: CompileSettings = field(default_factory=CompileSettings)

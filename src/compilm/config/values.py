@@ -176,6 +176,17 @@ def _constraints(value: Any) -> dict[str, float]:
     return {name: _number(0)(amount) for name, amount in value.items()}
 
 
+def _prices(value: Any) -> dict[str, dict[str, float]]:
+    """Dollars for a million tokens by model; which kinds there are, `compilm.prices` knows."""
+    expected = '{ "openai/llama" = { input = 0.2, output = 0.6 } }, US dollars for 1,000,000 tokens'
+    if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+        raise Wrong(expected)
+    rate = _number(0)
+    return {
+        model: {kind: rate(amount) for kind, amount in one.items()} for model, one in value.items()
+    }
+
+
 ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "model": _texts,
     "base_url": _text_or_texts,
@@ -189,6 +200,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "args": _table,
     "metric": _text,
+    "prices": _prices,
     "data.path": _text,
     "data.inputs": _texts,
     "data.labels": _labels,
@@ -224,7 +236,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.cache_path": _text,
     "track.mlflow": _text,
 }
-TOP = ("program", "name", "args", "metric")
+TOP = ("program", "name", "args", "metric", "prices")
 SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
 PATHS = {
     *("data.path", "data.train", "data.val", "data.test"),
