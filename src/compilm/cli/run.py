@@ -15,6 +15,7 @@ from .inputs import Caller, given_inputs
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
+from .tracing import tracing
 
 __all__ = ["arguments", "run"]
 
@@ -41,10 +42,11 @@ def run(args: argparse.Namespace, out: Out) -> int:
     given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    caller = Caller(loaded(args.artifact, config, out))
-    if lines:
-        return _stream(caller, sys.stdin, config.runtime.concurrency, out)
-    answer = caller.answer(given)
+    with tracing(config, out) as tracer:
+        caller = Caller(loaded(args.artifact, config, out, tracer))
+        if lines:
+            return _stream(caller, sys.stdin, config.runtime.concurrency, out)
+        answer = caller.answer(given)
     out.emit(answer)
     for name, value in answer.items():
         out.say(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")

@@ -101,7 +101,8 @@ class RuntimeSettings:
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
-    file `cache_path`.
+    file `cache_path`. `trace` is what is recorded of calls in the file `trace_path`: `none`,
+    `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep` of them.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -117,6 +118,10 @@ class RuntimeSettings:
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
+    trace: str = "numbers"
+    trace_sample: float = 1.0
+    trace_keep: int = 10_000
+    trace_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

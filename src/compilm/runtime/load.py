@@ -76,7 +76,7 @@ class Runtime:
     @contextmanager
     def _called(self, inputs: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
         """One call: under its own settings and, if it is recorded, in its own trace."""
-        trace = self.tracer and self.tracer.begin(self._about, inputs)
+        trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
         settings = {"lm": self.roles[DEFAULT], "adapter": self.adapter, "disable_history": True}
         if trace is None:
             with dspy.context(**settings, trace=None):

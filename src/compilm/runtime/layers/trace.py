@@ -161,34 +161,26 @@ class _AsyncCalling(Shared):
 
 
 class _Heard:
-    """The events of a recorded stream; they are kept only where texts are."""
+    """The events of a recorded stream."""
 
     def __init__(self, call: LiveSpan) -> None:
-        self._call, self._progress = call, Progress()
-        self._events: list[Any] = []
-        self._model = ""
+        self._call, self._progress, self._events = call, Progress(), list[Any]()
 
     def saw(self, event: Any) -> None:
         """One more event."""
-        if event.type == "start":
-            self._model = event.model or ""
-        elif self._progress.saw(event) and "first_s" not in self._call.values:
+        self._events.append(event)
+        if self._progress.saw(event) and "first_s" not in self._call.values:
             self._call.values["first_s"] = round(self._call.age(), 6)
-        if self._call.trace.keeps_texts:
-            self._events.append(event)
 
     def finish(self, request: Any) -> None:
         """The stream is over, and was whole or not."""
         try:
             self._progress.finish()
-        except lm15.StreamAssemblyError as error:
+            whole = lm15.materialize_response(iter(self._events), request)
+        except lm15.LM15Error as error:
             self._call.end(error)
-            return
-        if self._events:
-            self._call.answered(request, lm15.materialize_response(iter(self._events), request))
         else:
-            end = self._progress.end
-            self._call.ended(self._model or request.model, end.finish_reason, end.usage)
+            self._call.answered(request, whole)
 
 
 def heard(lm: dspy.LM) -> dspy.LM:

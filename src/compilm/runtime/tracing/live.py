@@ -14,6 +14,7 @@ import dspy
 
 from ...clock import Clock
 from ...engine import SAMPLE
+from ...prices import Prices
 from ...programs.calling import path_of
 from .values import snapshot, snapshots
 
@@ -46,8 +47,8 @@ class LiveSpan:
     """A span that may still go on. `values` never hold a text of the call, `texts` do."""
 
     __slots__ = (
-        "_now", "end_", "error", "events", "kind", "name", "parent", "said", "start", "texts",
-        "trace", "values",
+        "_now", "by", "end_", "error", "events", "kind", "name", "parent", "said", "start",
+        "texts", "trace", "values",
     )  # fmt: skip
 
     def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
@@ -56,6 +57,7 @@ class LiveSpan:
         self.start = self._now()
         self.end_: float | None = None
         self.error: str | None = None
+        self.by: str | None = None  # the model whose attempt at this call was answered
         self.values: dict[str, Any] = {}
         self.texts: dict[str, Any] | None = None
         self.said: tuple[Any, Any] | None = None  # request and response, as objects
@@ -74,7 +76,9 @@ class LiveSpan:
     def end(self, error: BaseException | None = None) -> None:
         """It is over, with this error or without one."""
         self.end_ = self._now()
-        if error is not None:
+        if error is None and self.kind == "attempt" and self.parent is not None:
+            self.parent.by = self.name
+        elif error is not None:
             self.error = type(error).__name__
             status = getattr(error, "status", None)
             if isinstance(status, int):
@@ -86,18 +90,18 @@ class LiveSpan:
 
     def answered(self, request: Any, response: Any) -> None:
         """The call is over with this response."""
-        self.ended(response.model, response.finish_reason, response.usage)
-        if self.trace.keeps_texts:
-            self.said = (request, response)
-
-    def ended(self, model: str, finish: str, usage: Any) -> None:
-        """The call is over: which model answered, how its answer ended, what it used."""
         self.end_ = self._now()
-        values = self.values
-        values["answered_by"], values["finish"] = model, finish
+        values, usage, by = self.values, response.usage, self.by or self.name
+        if by != self.name:
+            values["by"] = by
+        values["answered_by"], values["finish"] = response.model, response.finish_reason
         for name in _USAGE:
             if (count := getattr(usage, name)) is not None:
                 values[name] = count
+        if (usd := self.trace.prices.usd(response, by, request)) is not None:
+            values["usd"] = usd
+        if self.trace.keeps_texts:
+            self.said = (request, response)
 
 
 class LiveTrace:
@@ -113,9 +117,11 @@ class LiveTrace:
         clock: Clock,
         keeps_texts: bool,
         about: Mapping[str, Any],
+        prices: Prices,
         done: Callable[[LiveTrace], None],
     ) -> None:
         self.id, self.clock, self.keeps_texts, self.about = id, clock, keeps_texts, about
+        self.prices = prices
         self.at = clock.wall()
         self.left_out = 0
         self.spans: list[LiveSpan] = []

@@ -12,6 +12,7 @@ from typing import Any
 from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import ConfigError, JournalError
 from ...journal import Journal, SqliteJournal
+from ...prices import Prices
 from .live import LiveTrace
 from .values import snapshots
 from .writer import Counts, Writer
@@ -25,8 +26,9 @@ class Tracer:
     With `keeps="numbers"` a trace holds times, models, tokens and outcomes, and no text of any
     call: neither inputs nor prompts nor answers nor messages of errors. With `keeps="texts"` it
     holds these, and can be replayed. `sample` is the share of calls that are recorded, from 0 to
-    1. `waiting` traces may wait for the writer; more are dropped. Raises `ConfigError` for other
-    settings. Closing it, or the end of the process, writes what there is.
+    1. `waiting` traces may wait for the writer; more are dropped. `prices` tell what a call cost.
+    Raises `ConfigError` for other settings. Closing it, or the end of the process, writes what
+    there is.
 
     >>> from compilm.journal import MemoryJournal
     >>> journal = MemoryJournal()
@@ -44,6 +46,7 @@ class Tracer:
         sample: float = 1.0,
         most: int = 10_000,
         waiting: int = 1024,
+        prices: Prices | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
@@ -54,6 +57,7 @@ class Tracer:
         self.keeps_texts, self._sample = keeps == "texts", sample
         # The system's own numbers: processes that were forked must not make the same ids.
         self._clock, self._rng = clock, rng or random.SystemRandom()
+        self._prices = prices or Prices()
         self._writer = Writer(journal, most, waiting)
         self._finish = weakref.finalize(self, self._writer.finish)
 
@@ -84,7 +88,9 @@ class Tracer:
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
         name = self._rng.randbytes(16).hex()
-        trace = LiveTrace(name, self._clock, self.keeps_texts, about, self._writer.put)
+        trace = LiveTrace(
+            name, self._clock, self.keeps_texts, about, self._prices, self._writer.put
+        )
         if self.keeps_texts:
             trace.root.texts = {"inputs": snapshots(inputs)}
         return trace
