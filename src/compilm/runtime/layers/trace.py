@@ -202,10 +202,11 @@ def heard(lm: dspy.LM) -> dspy.LM:
     return copied
 
 
-class _Front:
+class _Front(Shared):
     """A recorded engine that declares what the one it stands for does."""
 
     def __init__(self, engine: Any, like: Any) -> None:
+        super().__init__(engine)
         self._like = like
         self.complete, self.stream = engine.complete, engine.stream
 
@@ -213,6 +214,3 @@ class _Front:
         if name.startswith("_"):  # what copying and pickling look for is not there
             raise AttributeError(name)
         return getattr(self._like, name)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Front:
-        return self

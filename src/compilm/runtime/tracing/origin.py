@@ -43,12 +43,14 @@ _SETTINGS = (
 def origin(program: str, artifact: Artifact, roles: Mapping[str, dspy.LM]) -> dict[str, Any]:
     """The program's name, the digest of its artifact, and how each role asks, as plain JSON.
 
-    Of an LM's settings those that shape an answer are told, and never its address or key.
+    Of an LM's settings those that shape an answer are told, and never its address or key. One that
+    asks by DSPy's own connections is left out: its calls are not seen, and what it can do DSPy
+    looks up on the network.
     """
     return {
         "program": program,
         "digest": artifact.digest,
-        "roles": {role: _told(lm) for role, lm in roles.items()},
+        "roles": {r: _told(lm) for r, lm in roles.items() if not isinstance(lm.engine, str)},
     }
 
 

@@ -47,7 +47,7 @@ def headers_of(given: Iterable[str]) -> dict[str, str]:
         if not equals or not name:
             raise ConfigError(f"a header is NAME=VALUE, as x-mlflow-experiment-id=1; {name!r} has"
                               " no value")  # fmt: skip
-        if name in _SECRET or secret_in(value):
+        if name in _SECRET or secret_in({name: value}):
             raise ConfigError(f"header {name!r} holds a key: set it in {_VARIABLES[0]} instead")
         found[name] = value.strip()
     return found

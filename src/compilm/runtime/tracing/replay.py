@@ -65,8 +65,8 @@ def _inputs(trace: Trace) -> dict[str, Any]:
     for name, value in inputs.items():
         if kind := _unreadable(value):
             raise UsageError(
-                f"trace {trace.id[:12]} cannot be replayed: input {name!r} was a {kind}, which has "
-                "no JSON form"
+                f"trace {trace.id[:12]} cannot be replayed: input {name!r} held a value of type "
+                f"{kind}, which has no JSON form"
             )
     return inputs
 

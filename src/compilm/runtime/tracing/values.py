@@ -25,6 +25,8 @@ def snapshot(value: Any) -> Any:
         return snapshots(dict(value.items()))
     if isinstance(value, dict):
         return snapshots(value)
+    if isinstance(value, (list, tuple)):
+        return [snapshot(item) for item in value]
     try:
         return canonical.plain(value)
     except Exception:  # border: a value's own conversion may fail in any way

@@ -77,7 +77,7 @@ class Writer:
 
     def finish(self) -> None:
         """Write what there is and close the journal; one that hangs is left behind."""
-        if self.flush():
+        if self.flush(_PATIENCE):
             self._journal.close()
         else:
             _log.warning("the journal of traces does not answer: the last ones are lost")
@@ -125,7 +125,7 @@ class Writer:
         try:
             self._journal.extend(records)
         except Exception as error:  # border: told apart here, and passed on
-            own = isinstance(error, ValueError) or isinstance(error.__cause__, ValueError)
+            own = isinstance(error.__cause__, (TypeError, ValueError))
             if not own or len(records) == 1:
                 raise
             # One of them cannot be written as text: it takes no other with it.
