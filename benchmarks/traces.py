@@ -1,11 +1,12 @@
 """What a trace costs: CPU per call of a loaded `dspy.Predict` through the whole stack.
 
-    python -m benchmarks.traces --calls 1000 --rounds 9
+    python -m benchmarks.traces --calls 64 --rounds 60
 
-The model answers at once, in this process. Each round calls the same program without a tracer and
-with one that keeps numbers, texts, or a tenth of the calls, one after another; the writer's
-thread and the file are in the figures. Printed are medians over the rounds of microseconds of CPU
-per call, and of the ratio to the same round without a tracer.
+The model answers at once, in this process, by an engine that is one provider of a stack. Each
+round calls the same program without a tracer and with one that keeps numbers, texts, or a tenth of
+the calls, in an order that changes; the writer's thread and the file are in the figures. Printed
+are medians over the rounds of microseconds of CPU per call, and of the ratio to the same round
+without a tracer. Rounds are short, since a shared machine changes from second to second.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Any
 import dspy
 
 from compilm.artifact import Artifact
+from compilm.engine import EnginePair
 from compilm.programs.dspy_state import adopt
 from compilm.runtime.load import Runtime, load
-from compilm.runtime.stack import Stacks
+from compilm.runtime.stack import Provider, Stacks
 from compilm.runtime.tracing import Tracer
 from compilm.testing.engines import chat_answer, scripted_lm
 
@@ -53,7 +55,9 @@ def runtimes(demos: int, folder: str) -> dict[str, Runtime]:
     for number, (name, settings) in enumerate(KINDS.items()):
         path = f"{folder}/traces-{demos}-{number}.db"
         tracer = None if settings is None else Tracer.at(path, **settings)
-        lm = Stacks().over(scripted_lm(lambda _: text)).lm
+        like = scripted_lm(lambda _: text)
+        pair = EnginePair(like.engine, like._async_engine_spec)
+        lm = Stacks().over(Provider(like, pair, "zero", blocks=False)).lm
         found[name] = load(artifact, program, roles={"default": lm}, tracer=tracer)
     return found
 
@@ -92,9 +96,10 @@ def measure(
 ) -> dict[str, tuple[float, float]]:
     """Microseconds and ratio to `off`, by kind."""
     times: dict[str, list[float]] = {name: [] for name in kinds}
-    for _ in range(rounds):
-        for name, runtime in kinds.items():
-            times[name].append(cost(runtime, calls))
+    for number in range(rounds):
+        turned = [*kinds][number % len(kinds) :] + [*kinds][: number % len(kinds)]
+        for name in turned:
+            times[name].append(cost(kinds[name], calls))
     return {
         name: (median(each), median(a / b for a, b in zip(each, times["off"], strict=True)))
         for name, each in times.items()
@@ -103,8 +108,8 @@ def measure(
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--calls", type=int, default=1000)
-    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--calls", type=int, default=64)
+    options.add_argument("--rounds", type=int, default=60)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for demos in (0, 32):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["arguments", "run"]
 
 EXAMPLES = """examples:
-  compilm replay 3f2a                   the trace whose id starts so, in build/NAME
+  compilm replay last                   the newest, in build/NAME
   compilm replay 3f2a build/desk-next   in another artifact
 
 Nothing is sent and nothing is spent. It takes a trace that keeps texts (runtime.trace = "texts").
@@ -30,7 +30,7 @@ Exit code 0: the same outputs; 1: other outputs; 3: the program asks what is not
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("trace", metavar="TRACE", help="a trace's id, or how it starts")
+    parser.add_argument("trace", metavar="TRACE", help="how its id starts, or last")
     parser.add_argument("artifact", nargs="?", metavar="ARTIFACT", help="(else: build/NAME)")
     parser.add_argument("--traces", metavar="FILE", help="the file to read")
     add_program(parser)

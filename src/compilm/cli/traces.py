@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   compilm traces                        the last 20
   compilm traces --failed --limit 1000  those of the last 1000 that failed
   compilm traces 3f2a                   the one whose id starts so, as a tree
-  compilm traces 3f2a --texts           with prompts and answers, where they were kept
+  compilm traces last --texts           the newest, with prompts and answers, where they were kept
   compilm traces --export http://127.0.0.1:5000/v1/traces --header x-mlflow-experiment-id=1
 
 What is kept is set by runtime.trace: none, numbers (no text of any call), or texts. Headers that
@@ -32,7 +32,7 @@ hold a key belong in the environment: OTEL_EXPORTER_OTLP_HEADERS="Authorization=
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
-    parser.add_argument("trace", nargs="?", metavar="TRACE", help="a trace's id, or its start")
+    parser.add_argument("trace", nargs="?", metavar="TRACE", help="how its id starts, or last")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="look at the last N")
     parser.add_argument("--failed", action="store_true", help="only those that ended in an error")
     parser.add_argument("--texts", action="store_true", help="show prompts and answers in full")

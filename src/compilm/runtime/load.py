@@ -82,7 +82,8 @@ class Runtime:
             with dspy.context(**settings, trace=None):
                 yield _same
         else:
-            with trace, dspy.context(**settings, trace=Steps(trace), **{SETTING: trace}):
+            steps = Steps(trace) if trace.keeps_texts else None
+            with trace, dspy.context(**settings, trace=steps, **{SETTING: trace}):
                 yield trace.answered
 
     def _check(self, inputs: Mapping[str, Any]) -> None:

@@ -169,8 +169,8 @@ class _Heard:
     def saw(self, event: Any) -> None:
         """One more event."""
         self._events.append(event)
-        if self._progress.saw(event) and "first_s" not in self._call.values:
-            self._call.values["first_s"] = round(self._call.age(), 6)
+        if self._progress.saw(event) and "first_s" not in self._call.told:
+            self._call.told["first_s"] = round(self._call.age(), 6)
 
     def finish(self, request: Any) -> None:
         """The stream is over, and was whole or not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from itertools import count
 from typing import Any
 
 import dspy
@@ -44,62 +45,63 @@ def current() -> LiveTrace | None:
 
 
 class LiveSpan:
-    """A span that may still go on. `values` never hold a text of the call, `texts` do."""
+    """A span that may still go on. What is said of it goes into `told` as it will be written.
 
-    __slots__ = (
-        "_now", "by", "end_", "error", "events", "kind", "name", "parent", "said", "start",
-        "texts", "trace", "values",
-    )  # fmt: skip
+    Texts of the call are not in there: `said` has its request and response, where they are kept.
+    """
+
+    __slots__ = ("_now", "by", "parent", "said", "start", "told", "trace")
 
     def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
-        self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
+        self.trace, self.parent = trace, parent
         self._now = trace.clock.now
         self.start = self._now()
-        self.end_: float | None = None
-        self.error: str | None = None
         self.by: str | None = None  # the model whose attempt at this call was answered
-        self.values: dict[str, Any] = {}
-        self.texts: dict[str, Any] | None = None
-        self.said: tuple[Any, Any] | None = None  # request and response, as objects
-        self.events: list[tuple[str, float, dict[str, Any]]] | None = None
+        self.said: tuple[Any, Any] | None = None
+        self.told: dict[str, Any] = {"n": next(trace.numbers), "kind": kind, "name": name}
+        if parent is not None:
+            self.told["parent"] = parent.told["n"]
+            self.told["at_us"] = int((self.start - trace.root.start) * 1e6)
 
     def note(self, name: str, values: dict[str, Any]) -> None:
         """An event at this instant."""
-        if self.events is None:
-            self.events = []
-        self.events.append((name, self._now(), values))
+        at_us = int((self._now() - self.trace.root.start) * 1e6)
+        self.told.setdefault("events", []).append((name, at_us, values))
 
     def attempt(self, model: str) -> LiveSpan:
         """A provider is asked for this call."""
         return self.trace.span("attempt", model, self)
 
-    def end(self, error: BaseException | None = None) -> None:
-        """It is over, with this error or without one."""
-        self.end_ = self._now()
-        if error is None and self.kind == "attempt" and self.parent is not None:
-            self.parent.by = self.name
-        elif error is not None:
-            self.error = type(error).__name__
-            status = getattr(error, "status", None)
-            if isinstance(status, int):
-                self.values["status"] = status
-
     def age(self) -> float:
         """Seconds since it began."""
         return self._now() - self.start
 
+    def end(self, error: BaseException | None = None) -> None:
+        """It is over, with this error or without one; for its predictor so far as well."""
+        now, told, parent = self._now(), self.told, self.parent
+        told["us"] = int((now - self.start) * 1e6)
+        if parent is not None and told["kind"] == "call" and parent.parent is not None:
+            parent.told["us"] = int((now - parent.start) * 1e6)
+        if error is not None:
+            told["error"] = type(error).__name__
+            status = getattr(error, "status", None)
+            if isinstance(status, int):
+                told["status"] = status
+        elif parent is not None and told["kind"] == "attempt":
+            parent.by = told["name"]
+
     def answered(self, request: Any, response: Any) -> None:
         """The call is over with this response."""
-        self.end_ = self._now()
-        values, usage, by = self.values, response.usage, self.by or self.name
-        if by != self.name:
-            values["by"] = by
-        values["answered_by"], values["finish"] = response.model, response.finish_reason
+        self.end()
+        told, usage, by = self.told, response.usage, self.by or self.told["name"]
+        if by != told["name"]:
+            told["by"] = by
+        told["answered_by"], told["finish"] = response.model, response.finish_reason
         for name in _USAGE:
             if (count := getattr(usage, name)) is not None:
-                values[name] = count
+                told[name] = count
         if (usd := self.trace.prices.usd(response, by, request)) is not None:
-            values["usd"] = usd
+            told["usd"] = usd
         if self.trace.keeps_texts:
             self.said = (request, response)
 
@@ -124,6 +126,7 @@ class LiveTrace:
         self.prices = prices
         self.at = clock.wall()
         self.left_out = 0
+        self.numbers = count()
         self.spans: list[LiveSpan] = []
         self._done = done
         # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
@@ -134,7 +137,7 @@ class LiveTrace:
     def span(self, kind: str, name: str, parent: LiveSpan | None) -> LiveSpan:
         """A span that begins now; beyond the most that a trace holds it is only counted."""
         made = LiveSpan(self, kind, name, parent)
-        if len(self.spans) < MOST_SPANS:
+        if made.told["n"] < MOST_SPANS:
             self.spans.append(made)
         else:
             self.left_out += 1
@@ -143,14 +146,14 @@ class LiveTrace:
     def call(self, request: Any, stream: bool = False) -> LiveSpan:
         """A model is asked, by the predictor that is calling in this context."""
         made = self.span("call", request.model, self._step())
-        sample, values = SAMPLE.get(), made.values
+        sample, told, config = SAMPLE.get(), made.told, request.config
         if sample is not None and (sample.index or sample.rollout_id is not None):
-            values["rollout"], values["index"] = sample.rollout_id, sample.index
+            told["rollout"], told["index"] = sample.rollout_id, sample.index
         for name in _CONFIG:
-            if (value := getattr(request.config, name)) is not None:
-                values[name] = value
+            if (value := getattr(config, name)) is not None:
+                told[name] = value
         if stream:
-            values["stream"] = True
+            told["stream"] = True
         if self.keeps_texts:
             made.said = (request, None)
         return made
@@ -178,13 +181,16 @@ class LiveTrace:
         place = next((n for n, (of, _) in enumerate(steps) if of is modules), -1)
         step = steps.pop(place)[1]
         step.end()
-        if self.keeps_texts:
-            step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+        step.told["texts"] = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+
+    def given(self, inputs: Mapping[str, Any]) -> None:
+        """The program's inputs."""
+        self.root.told["texts"] = {"inputs": snapshots(inputs)}
 
     def answered(self, prediction: Any) -> Any:
         """The program's prediction, before the trace ends; it is given back."""
-        if self.keeps_texts and self.root.texts is not None:
-            self.root.texts["outputs"] = snapshot(prediction)
+        if self.keeps_texts:
+            self.root.told.setdefault("texts", {})["outputs"] = snapshot(prediction)
         return prediction
 
     def __enter__(self) -> LiveTrace:
@@ -194,6 +200,10 @@ class LiveTrace:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         _TRACE.reset(self._token)
         self.root.end(error)
+        if self.keeps_texts:  # else nobody tells which predictors are done
+            for steps in self._open.values():
+                for _, step in steps:
+                    step.told["unfinished"] = True
         self._open.clear()
         self._done(self)
 

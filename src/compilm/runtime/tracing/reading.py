@@ -25,16 +25,18 @@ def last_traces(journal: Journal, count: int, *, after: int = 0) -> Iterator[Tra
 
 
 def find_trace(journal: Journal, start: str) -> Trace:
-    """The one trace whose id starts with `start`; `UsageError` where none or several do.
+    """The one trace whose id starts with `start`, or the `last`.
+
+    Raises `UsageError` where there is none, or several.
 
     >>> from compilm.journal import MemoryJournal
     >>> find_trace(MemoryJournal(), "3f2a")
     Traceback (most recent call last):
     compilm.errors.UsageError: there is no trace '3f2a'; known: none
     """
-    whole = next(journal.read(start, kinds=[KIND]), None)
-    if whole is not None:
-        return Trace.of(whole)
+    run, last = (None, 1) if start == "last" else (start, None)
+    for record in journal.read(run, kinds=[KIND], last=last):
+        return Trace.of(record)
     known, found = list[Record](), list[Record]()
     for count in (_NEAR, None):
         known = list(journal.read(kinds=[KIND], last=count))

@@ -77,7 +77,9 @@ class Trace:
                 f"{FORMAT}: upgrade"
             )
         try:
-            spans = tuple(_span(n, each, record.at) for n, each in enumerate(body["spans"]))
+            # Two threads may have begun theirs at once and put them down the other way round.
+            told = sorted(body["spans"], key=lambda each: int(each["n"]))
+            spans = tuple(_span(each, record.at, told[0].get("us", 0)) for each in told)
             return cls(
                 record.run, body["program"], body["digest"], body["keeps"], spans,
                 body.get("about", {}), body.get("left_out", 0), record.seq,
@@ -107,16 +109,24 @@ class Trace:
         return sum(told) if told else None
 
 
-def _span(number: int, body: dict[str, Any], at: float) -> Span:
+_OWN = frozenset(("n", "kind", "name", "at_us", "us", "parent", "error", "events", "texts"))
+
+
+def _span(body: dict[str, Any], at: float, most_us: int) -> Span:
+    """A span as it was written; one that nobody ended went on until the trace was over."""
+    values = {name: value for name, value in body.items() if name not in _OWN}
+    at_us, us = body.get("at_us", 0), body.get("us")
+    if us is None:
+        values["unfinished"], us = True, max(most_us - at_us, 0)
     return Span(
-        number,
+        body["n"],
         body.get("parent"),
         body["kind"],
         body["name"],
-        at + body["at_us"] / 1e6,
-        body["us"] / 1e6,
+        at + at_us / 1e6,
+        us / 1e6,
         body.get("error"),
-        body.get("values", {}),
+        values,
         body.get("texts", {}),
-        tuple(Event(name, at + us / 1e6, values) for name, us, values in body.get("events", ())),
+        tuple(Event(name, at + us / 1e6, said) for name, us, said in body.get("events", ())),
     )

@@ -14,7 +14,6 @@ from ...errors import ConfigError, JournalError
 from ...journal import Journal, SqliteJournal
 from ...prices import Prices
 from .live import LiveTrace
-from .values import snapshots
 from .writer import Counts, Writer
 
 __all__ = ["Tracer"]
@@ -92,7 +91,7 @@ class Tracer:
             name, self._clock, self.keeps_texts, about, self._prices, self._writer.put
         )
         if self.keeps_texts:
-            trace.root.texts = {"inputs": snapshots(inputs)}
+            trace.given(inputs)
         return trace
 
     def flush(self) -> bool:
