@@ -18,6 +18,7 @@ from compilm.clock import ManualClock
 from compilm.engine import EnginePair, Layer, stack
 from compilm.prices import Prices
 from compilm.runtime.layers.notes import CALL, note
+from compilm.runtime.layers.retry import Retry
 from compilm.runtime.layers.trace import Attempts, Calls, heard
 from compilm.runtime.tracing.live import LiveSpan, LiveTrace
 from compilm.testing.engines import scripted_lm
@@ -56,26 +57,29 @@ class TestRecorded(LayerKit):
 
 
 def calls(trace: LiveTrace, kind: str = "call") -> list[LiveSpan]:
-    return [span for span in trace.spans if span.told["kind"] == kind]
-
-
-def values(span: LiveSpan) -> dict[str, Any]:
-    """What a span says besides its place."""
-    own = ("n", "kind", "name", "parent", "at_us", "us")
-    return {name: value for name, value in span.told.items() if name not in own}
+    return [span for span in trace.spans if span.kind == kind]
 
 
 @pytest.mark.parametrize("how", [ask, aask])
-def test_a_call_and_its_attempt_are_recorded(how: Any, trace: LiveTrace) -> None:
+def test_a_call_that_took_one_attempt_is_one_span(how: Any, trace: LiveTrace) -> None:
     pair = stack(CountingEngine().pair, Calls(), Attempts("kit/first"))
-    how(pair, request("yes"))
-    (call,), (attempt,) = calls(trace), calls(trace, "attempt")
-    assert (call.parent, attempt.parent) == (trace.root, call)
-    assert values(call) == {
-        "by": "kit/first", "answered_by": "kit/model", "finish": "stop", "input_tokens": 10,
-        "output_tokens": 5,
-    }  # fmt: skip
+    answer = how(pair, request("yes"))
+    (call,) = calls(trace)
+    assert calls(trace, "attempt") == []
+    assert (call.parent, call.by, call.response) == (trace.root, "kit/first", answer)
+    assert call.over is not None
     assert CALL.get() is None
+
+
+@pytest.mark.parametrize("how", [ask, aask])
+def test_attempts_are_spans_from_the_first_that_failed(how: Any, trace: LiveTrace) -> None:
+    replies = [lm15.ServerError("down"), "yes"]
+    engine = CountingEngine(lambda _: replies.pop(0))
+    pair = stack(engine.pair, Calls(), Retry(clock=ManualClock()), Attempts("kit/first"))
+    how(pair, request("yes"))
+    (call,) = calls(trace)
+    told = [(one.parent, one.name, one.error) for one in calls(trace, "attempt")]
+    assert told == [(call, "kit/first", "ServerError"), (call, "kit/first", None)]
 
 
 @pytest.mark.parametrize("how", [ask, aask])
@@ -102,13 +106,9 @@ streams = pytest.mark.parametrize("how", [streamed, astreamed])
 def test_a_stream_is_a_call_from_its_start_to_its_end(how: Any) -> None:
     with trace_of(keeps_texts=True) as trace:
         how(stack(CountingEngine().pair, Calls(), Attempts("kit/model")), request("yes"))
-    (call,), (attempt,) = calls(trace), calls(trace, "attempt")
-    assert (call.told["stream"], call.told["first_s"]) == (True, 0.0)
-    assert (call.told["output_tokens"], call.told["finish"]) == (5, "stop")
-    assert call.said is not None
-    assert call.said[1].text == "yes"
-    assert "error" not in attempt.told
-    assert "us" in attempt.told
+    (call,) = calls(trace)
+    assert (call.streams, call.by, call.response.text) == (0.0, "kit/model", "yes")
+    assert call.over is not None
 
 
 class Cut:
@@ -152,14 +152,14 @@ def test_a_stream_that_stops_or_breaks_is_an_error_in_the_trace(how: Any, trace:
     assert [event.type for event in events][-1] == "delta"  # it passes as it is
     with pytest.raises(lm15.TransportError):
         how(Calls()(Cut(lm15.TransportError("cut")).pair), request("yes"))
-    assert [call.told["error"] for call in calls(trace)] == ["StreamAssemblyError", "TransportError"]
+    assert [call.error for call in calls(trace)] == ["StreamAssemblyError", "TransportError"]
 
 
 def test_a_stream_that_is_left_is_told(trace: LiveTrace) -> None:
     events = iter(Calls()(CountingEngine().pair).sync.stream(request("yes")))
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert calls(trace)[0].told["error"] == "GeneratorExit"
+    assert calls(trace)[0].error == "GeneratorExit"
 
 
 def test_what_the_reader_of_a_stream_asks_meanwhile_is_a_call_of_its_own(trace: LiveTrace) -> None:
@@ -168,7 +168,7 @@ def test_what_the_reader_of_a_stream_asks_meanwhile_is_a_call_of_its_own(trace: 
         note("of nobody")
         ask(pair, request("no"))
     assert len(calls(trace)) == 4
-    assert all("events" not in call.told for call in calls(trace))
+    assert all(call.events is None for call in calls(trace))
 
 
 def test_notes_go_to_the_call_of_their_context(trace: LiveTrace) -> None:
@@ -177,7 +177,7 @@ def test_notes_go_to_the_call_of_their_context(trace: LiveTrace) -> None:
         return "yes"
 
     ask(Calls()(CountingEngine(reply).pair), request())
-    assert calls(trace)[0].told["events"] == [("seen", 0, {"count": 1})]
+    assert calls(trace)[0].events == [("seen", 0.0, {"count": 1})]
 
 
 @contextmanager
@@ -207,7 +207,7 @@ def test_an_lm_over_its_own_engine_is_heard_as_a_copy() -> None:
         assert copied("a question") == ["yes"]
         assert lm("a question") == ["no"]
     assert len(calls(trace)) == 1
-    assert calls(trace)[0].told["temperature"] == 0.5
+    assert calls(trace)[0].request.config.temperature == 0.5
     assert copied is not lm
     assert copied.callbacks == lm.callbacks
     assert copied.supports_reasoning == lm.supports_reasoning

@@ -159,11 +159,13 @@ def test_a_call_that_waited_for_an_equal_one_says_so() -> None:
             first, second = await asyncio.gather(*calls)
             return dspy.Prediction(answer=first.answer + second.answer)
 
-    kept = Kept(Twice, stacked([ANSWER]))
+    lm = stacked([lm15.ServerError("down"), ANSWER])
+    kept = Kept(Twice, lm)
     assert acall_of(kept).answer == "44"
     trace = kept.trace()
-    assert sorted(e.name for call in trace.calls for e in call.events) == ["coalesce.followed"]
-    assert [span.kind for span in trace.spans].count("attempt") == 1
+    told = [e.name for call in trace.calls for e in call.events]
+    assert sorted(told) == ["coalesce.followed", "retry"]
+    assert [span.kind for span in trace.spans].count("attempt") == 2
     # two calls of one predictor at one time are two steps
     assert [span.kind for span in trace.under(0)] == ["predictor", "predictor"]
     assert all(step.texts["outputs"] == {"answer": "4"} for step in trace.under(0))

@@ -15,8 +15,12 @@ class Noted(Protocol):
         """Something happened to it; `values` are numbers and names of classes, never a text."""
         ...
 
-    def attempt(self, model: str) -> Any:
-        """A provider is asked for it: a span that is ended by `end(error)`."""
+    def now(self) -> float:
+        """The instant, by the clock of the trace."""
+        ...
+
+    def attempted(self, model: str, start: float, error: BaseException | None) -> None:
+        """A provider was asked for it from `start` until now, and this came of it."""
         ...
 
 

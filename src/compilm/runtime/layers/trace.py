@@ -39,7 +39,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """A layer: each time `model` is asked for a recorded call is a span below that call's.
+    """A layer: a recorded call is told each time `model` is asked for it, and what came of that.
 
     It stands above what belongs to one provider, so a refusal of its breaker is an attempt too.
 
@@ -54,9 +54,9 @@ class Attempts:
         return around(self, inner)
 
     def enter(self, request: Any) -> Any:  # noqa: ARG002 - the call's span tells what was asked
-        """The span of an attempt that begins; `None` where nothing is recorded."""
+        """The call and the instant, where it is recorded."""
         call = CALL.get()
-        return None if call is None else call.attempt(self.model)
+        return None if call is None else (call, call.now())
 
     async def aenter(self, request: Any) -> Any:
         """As `enter`."""
@@ -65,7 +65,8 @@ class Attempts:
     def leave(self, ticket: Any, usage: Any, error: BaseException | None) -> None:  # noqa: ARG002
         """It ended."""
         if ticket is not None:
-            ticket.end(error)
+            call, start = ticket
+            call.attempted(self.model, start, error)
 
 
 def _begun(request: Any, stream: bool = False) -> LiveSpan | None:
@@ -87,7 +88,7 @@ class _Calling(Shared):
             raise
         finally:
             CALL.reset(token)
-        call.answered(request, response)
+        call.answered(response)
         return response
 
     def stream(self, request: Any) -> Iterator[Any]:
@@ -129,7 +130,7 @@ class _AsyncCalling(Shared):
             raise
         finally:
             CALL.reset(token)
-        call.answered(request, response)
+        call.answered(response)
         return response
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
@@ -169,8 +170,8 @@ class _Heard:
     def saw(self, event: Any) -> None:
         """One more event."""
         self._events.append(event)
-        if self._progress.saw(event) and "first_s" not in self._call.told:
-            self._call.told["first_s"] = round(self._call.age(), 6)
+        if self._progress.saw(event):
+            self._call.streamed()
 
     def finish(self, request: Any) -> None:
         """The stream is over, and was whole or not."""
@@ -180,7 +181,7 @@ class _Heard:
         except lm15.LM15Error as error:
             self._call.end(error)
         else:
-            self._call.answered(request, whole)
+            self._call.answered(whole)
 
 
 def heard(lm: dspy.LM) -> dspy.LM:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from itertools import count
 from typing import Any
 
 import dspy
@@ -23,12 +22,6 @@ __all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "current"]
 
 SETTING = "compilm_trace"
 MOST_SPANS = 1000
-_USAGE = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-)  # fmt: skip
-_CONFIG = ("temperature", "max_tokens", "top_p", "seed")
-
-
 _TRACE: ContextVar[LiveTrace | None] = ContextVar("compilm_trace", default=None)
 
 
@@ -45,72 +38,79 @@ def current() -> LiveTrace | None:
 
 
 class LiveSpan:
-    """A span that may still go on. What is said of it goes into `told` as it will be written.
+    """A span that may still go on: what is needed to tell of it, and nothing that takes time.
 
-    Texts of the call are not in there: `said` has its request and response, where they are kept.
+    `request` and `response` are a call's; `texts` are what a program or predictor was given and
+    gave, where that is kept.
     """
 
-    __slots__ = ("_now", "by", "parent", "said", "start", "told", "trace")
+    __slots__ = (
+        "by", "error", "events", "kind", "name", "over", "parent", "request", "response", "sample",
+        "start", "status", "streams", "texts", "trace", "tried", "unfinished",
+    )  # fmt: skip
 
     def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
-        self.trace, self.parent = trace, parent
-        self._now = trace.clock.now
-        self.start = self._now()
-        self.by: str | None = None  # the model whose attempt at this call was answered
-        self.said: tuple[Any, Any] | None = None
-        self.told: dict[str, Any] = {"n": next(trace.numbers), "kind": kind, "name": name}
-        if parent is not None:
-            self.told["parent"] = parent.told["n"]
-            self.told["at_us"] = int((self.start - trace.root.start) * 1e6)
+        self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
+        self.start = trace.clock.now()
+        self.over: float | None = None
+        self.error: str | None = None  # the name of its class: its text may repeat a prompt
+        self.status: int | None = None
+        self.by = name  # the model whose attempt at this call was answered
+        self.tried = self.unfinished = False
+        self.streams: float | None = None  # seconds to its first event; 0 until there is one
+        self.sample: tuple[int | None, int] | None = None
+        self.events: list[tuple[str, float, dict[str, Any]]] | None = None
+        self.request: Any = None
+        self.response: Any = None
+        self.texts: dict[str, Any] | None = None
+
+    def now(self) -> float:
+        """The instant, by the clock of the trace."""
+        return self.trace.clock.now()
 
     def note(self, name: str, values: dict[str, Any]) -> None:
         """An event at this instant."""
-        at_us = int((self._now() - self.trace.root.start) * 1e6)
-        self.told.setdefault("events", []).append((name, at_us, values))
+        if self.events is None:
+            self.events = []
+        self.events.append((name, self.trace.clock.now(), values))
 
-    def attempt(self, model: str) -> LiveSpan:
-        """A provider is asked for this call."""
-        return self.trace.span("attempt", model, self)
+    def attempted(self, model: str, start: float, error: BaseException | None) -> None:
+        """A provider was asked for this call from `start` on. The only attempt is the call."""
+        if error is None:
+            self.by = model
+            if not self.tried:
+                return
+        self.tried = True
+        attempt = self.trace.span("attempt", model, self)
+        attempt.start = start
+        attempt.end(error)
 
-    def age(self) -> float:
-        """Seconds since it began."""
-        return self._now() - self.start
+    def streamed(self) -> None:
+        """The first event that can be shown came."""
+        if not self.streams:
+            self.streams = self.trace.clock.now() - self.start
+
+    def answered(self, response: Any) -> None:
+        """The call is over with this response."""
+        self.end()
+        self.response = response
 
     def end(self, error: BaseException | None = None) -> None:
         """It is over, with this error or without one; for its predictor so far as well."""
-        now, told, parent = self._now(), self.told, self.parent
-        told["us"] = int((now - self.start) * 1e6)
-        if parent is not None and told["kind"] == "call" and parent.parent is not None:
-            parent.told["us"] = int((now - parent.start) * 1e6)
+        self.over = self.trace.clock.now()
         if error is not None:
-            told["error"] = type(error).__name__
+            self.error = type(error).__name__
             status = getattr(error, "status", None)
-            if isinstance(status, int):
-                told["status"] = status
-        elif parent is not None and told["kind"] == "attempt":
-            parent.by = told["name"]
-
-    def answered(self, request: Any, response: Any) -> None:
-        """The call is over with this response."""
-        self.end()
-        told, usage, by = self.told, response.usage, self.by or self.told["name"]
-        if by != told["name"]:
-            told["by"] = by
-        told["answered_by"], told["finish"] = response.model, response.finish_reason
-        for name in _USAGE:
-            if (count := getattr(usage, name)) is not None:
-                told[name] = count
-        if (usd := self.trace.prices.usd(response, by, request)) is not None:
-            told["usd"] = usd
-        if self.trace.keeps_texts:
-            self.said = (request, response)
+            self.status = status if isinstance(status, int) else None
+        if self.kind == "call" and self.parent is not self.trace.root and self.parent is not None:
+            self.parent.over = self.over
 
 
 class LiveTrace:
     """The spans of one call of a program, as they come.
 
-    `keeps_texts` is whether inputs, prompts and answers are taken down. `done` is called with the
-    trace when the program's call is over.
+    `keeps_texts` is whether inputs, prompts and answers are written down. `done` is called with
+    the trace when the program's call is over.
     """
 
     def __init__(
@@ -123,21 +123,19 @@ class LiveTrace:
         done: Callable[[LiveTrace], None],
     ) -> None:
         self.id, self.clock, self.keeps_texts, self.about = id, clock, keeps_texts, about
-        self.prices = prices
+        self.prices, self._done = prices, done
         self.at = clock.wall()
         self.left_out = 0
-        self.numbers = count()
-        self.spans: list[LiveSpan] = []
-        self._done = done
         # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
         # of a module: that list is the call's identity.
         self._open: dict[int, list[tuple[Any, LiveSpan]]] = {}
-        self.root = self.span("program", about["program"], None)
+        self.root = LiveSpan(self, "program", about["program"], None)
+        self.spans = [self.root]
 
     def span(self, kind: str, name: str, parent: LiveSpan | None) -> LiveSpan:
         """A span that begins now; beyond the most that a trace holds it is only counted."""
         made = LiveSpan(self, kind, name, parent)
-        if made.told["n"] < MOST_SPANS:
+        if len(self.spans) < MOST_SPANS:
             self.spans.append(made)
         else:
             self.left_out += 1
@@ -146,16 +144,12 @@ class LiveTrace:
     def call(self, request: Any, stream: bool = False) -> LiveSpan:
         """A model is asked, by the predictor that is calling in this context."""
         made = self.span("call", request.model, self._step())
-        sample, told, config = SAMPLE.get(), made.told, request.config
+        made.request = request
+        sample = SAMPLE.get()
         if sample is not None and (sample.index or sample.rollout_id is not None):
-            told["rollout"], told["index"] = sample.rollout_id, sample.index
-        for name in _CONFIG:
-            if (value := getattr(config, name)) is not None:
-                told[name] = value
+            made.sample = (sample.rollout_id, sample.index)
         if stream:
-            told["stream"] = True
-        if self.keeps_texts:
-            made.said = (request, None)
+            made.streams = 0.0
         return made
 
     def _step(self) -> LiveSpan:
@@ -181,16 +175,16 @@ class LiveTrace:
         place = next((n for n, (of, _) in enumerate(steps) if of is modules), -1)
         step = steps.pop(place)[1]
         step.end()
-        step.told["texts"] = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+        step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
 
     def given(self, inputs: Mapping[str, Any]) -> None:
         """The program's inputs."""
-        self.root.told["texts"] = {"inputs": snapshots(inputs)}
+        self.root.texts = {"inputs": snapshots(inputs)}
 
     def answered(self, prediction: Any) -> Any:
         """The program's prediction, before the trace ends; it is given back."""
-        if self.keeps_texts:
-            self.root.told.setdefault("texts", {})["outputs"] = snapshot(prediction)
+        if self.root.texts is not None:
+            self.root.texts["outputs"] = snapshot(prediction)
         return prediction
 
     def __enter__(self) -> LiveTrace:
@@ -203,7 +197,7 @@ class LiveTrace:
         if self.keeps_texts:  # else nobody tells which predictors are done
             for steps in self._open.values():
                 for _, step in steps:
-                    step.told["unfinished"] = True
+                    step.unfinished = True
         self._open.clear()
         self._done(self)
 

@@ -77,9 +77,9 @@ class Trace:
                 f"{FORMAT}: upgrade"
             )
         try:
-            # Two threads may have begun theirs at once and put them down the other way round.
-            told = sorted(body["spans"], key=lambda each: int(each["n"]))
-            spans = tuple(_span(each, record.at, told[0].get("us", 0)) for each in told)
+            told = body["spans"]
+            most = told[0].get("us", 0)
+            spans = tuple(_span(n, each, record.at, most) for n, each in enumerate(told))
             return cls(
                 record.run, body["program"], body["digest"], body["keeps"], spans,
                 body.get("about", {}), body.get("left_out", 0), record.seq,
@@ -109,17 +109,17 @@ class Trace:
         return sum(told) if told else None
 
 
-_OWN = frozenset(("n", "kind", "name", "at_us", "us", "parent", "error", "events", "texts"))
+_OWN = frozenset(("kind", "name", "at_us", "us", "parent", "error", "events", "texts"))
 
 
-def _span(body: dict[str, Any], at: float, most_us: int) -> Span:
+def _span(number: int, body: dict[str, Any], at: float, most_us: int) -> Span:
     """A span as it was written; one that nobody ended went on until the trace was over."""
     values = {name: value for name, value in body.items() if name not in _OWN}
     at_us, us = body.get("at_us", 0), body.get("us")
     if us is None:
         values["unfinished"], us = True, max(most_us - at_us, 0)
     return Span(
-        body["n"],
+        number,
         body.get("parent"),
         body["kind"],
         body["name"],

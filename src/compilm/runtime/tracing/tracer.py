@@ -86,10 +86,8 @@ class Tracer:
         """
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
-        name = self._rng.randbytes(16).hex()
-        trace = LiveTrace(
-            name, self._clock, self.keeps_texts, about, self._prices, self._writer.put
-        )
+        id = self._rng.randbytes(16).hex()
+        trace = LiveTrace(id, self._clock, self.keeps_texts, about, self._prices, self._writer.put)
         if self.keeps_texts:
             trace.given(inputs)
         return trace
