@@ -102,7 +102,7 @@ class LiveSpan:
             self.error = type(error).__name__
             status = getattr(error, "status", None)
             self.status = status if isinstance(status, int) else None
-        if self.kind == "call" and self.parent is not self.trace.root and self.parent is not None:
+        if self.parent is not None and self.parent.kind == "predictor":
             self.parent.over = self.over
 
 
@@ -186,6 +186,13 @@ class LiveTrace:
         if self.root.texts is not None:
             self.root.texts["outputs"] = snapshot(prediction)
         return prediction
+
+    def release(self) -> None:
+        """Let go of what was said: it was written down, or will not be.
+
+        What is still going on may tell of itself, to nobody.
+        """
+        self.spans, self.root.texts = [], None
 
     def __enter__(self) -> LiveTrace:
         self._token = _TRACE.set(self)
