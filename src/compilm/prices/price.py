@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import ConfigError
 
@@ -16,8 +16,7 @@ _MILLION = 1e6
 _THOUGHT_APART = frozenset({"gemini", "vertex", "vertex-express", "xai"})
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Tokens that are billed, each counted once.
 
     input: read anew. cached: read from the provider's prompt cache. written: read anew and put
@@ -33,6 +32,11 @@ class Tokens:
     def prompt(self) -> int:
         """Tokens that went in."""
         return self.input + self.cached + self.written
+
+    @property
+    def plain(self) -> Tokens:
+        """The same without a prompt cache."""
+        return Tokens(self.prompt, self.output)
 
     @property
     def total(self) -> int:
@@ -116,14 +120,14 @@ class Price:
             cost += tokens.written * self._writing(is_long)
         return cost / _MILLION
 
-    def saved(self, tokens: Tokens) -> float:
-        """What the provider's prompt cache has spared; below 0 where writing cost more than that.
+    def most(self, prompt: int, output: int, *, is_long: bool = False) -> float:
+        """What a call of this size can cost at most, whatever the provider's cache does.
 
-        >>> Price(input=2.0, output=10.0, cached=0.2).saved(Tokens(cached=1_000_000))
-        1.8
+        >>> Price(input=2.0, output=10.0, write=2.5).most(1_000_000, 0)
+        2.5
         """
-        plain = Tokens(tokens.prompt, tokens.output)
-        return self.usd(plain) - self.usd(tokens)
+        fresh = self.usd(Tokens(prompt, output), is_long=is_long)
+        return max(fresh, self.usd(Tokens(0, output, 0, prompt), is_long=is_long))
 
     def _writing(self, is_long: bool) -> float:
         if is_long and self.write_long is not None:
