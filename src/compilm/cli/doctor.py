@@ -148,7 +148,7 @@ def _stacks(config: Config) -> Iterator[Finding]:
             continue
         for stack in found.values():
             for name, what in stack.lines:
-                sign = "!!" if name == "price" and what.startswith("not known") else "ok"
+                sign = "!!" if name == "price" and "not known" in what else "ok"
                 yield Finding(sign, f"lm.{role}", f"{name:11}{what}")
 
 

@@ -68,7 +68,8 @@ def _spent(total: Entry) -> dict[str, Any]:
 
 def _tell(total: Entry, out: Out) -> None:
     if total.calls:
-        told = f"{total.calls:,} calls ({total.hits:,} from the cache), {total.tokens:,} tokens"
+        calls = "1 call" if total.calls == 1 else f"{total.calls:,} calls"
+        told = f"{calls} ({total.hits:,} from the cache), {total.tokens:,} tokens"
         out.note(f"{told}, {total.money}")
 
 
