@@ -57,5 +57,8 @@ def calling() -> str | None:
     ...     program(question="2+2?").answer, heard
     ('4', ['predict'])
     """
-    found = caller()
-    return None if found is None else _attribute(found, "__dict__").get(_PATH)
+    found = thread_local_overrides.get().get("caller_modules")
+    if not found or not isinstance(found[-1], dspy.Predict):
+        return None
+    path: str | None = _attribute(found[-1], "__dict__").get(_PATH)
+    return path
