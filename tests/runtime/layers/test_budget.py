@@ -223,6 +223,8 @@ def test_dspy_tells_it_with_ours_as_the_cause() -> None:
 def test_a_limit_that_is_no_number_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="usd_per_day"):
         Limits(usd_per_day=wrong)
+    with pytest.raises(ConfigError, match="no limit 'usd_per_week'"):
+        Limits.of({"usd_per_week": 1.0})
     with pytest.raises(ConfigError, match="per day"):
         Purse(Limits(), Limits(usd_per_call=1.0))
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import ConfigError
 from .outcomes import budget_exceeded
@@ -58,6 +59,19 @@ class Limits:
             if value is not None and not (_is_number(value) and 0 <= value < math.inf):
                 raise ConfigError(f"a limit of {name} is {value!r}: give a number, 0 or more")
 
+    @classmethod
+    def of(cls, table: Mapping[str, float]) -> Limits:
+        """The limits in a table by name; `ConfigError` for an unknown one.
+
+        >>> Limits.of({"usd_per_day": 5.0}).usd_per_day
+        5.0
+        """
+        if unknown := sorted(set(table) - set(cls.__slots__)):
+            known = ", ".join(cls.__slots__)
+            raise ConfigError(f"there is no limit {unknown[0]!r}; there are {known}")
+        named: dict[str, Any] = dict(table)
+        return cls(**named)
+
     @property
     def counts_money(self) -> bool:
         """Whether prices must be known to keep them."""
@@ -66,12 +80,13 @@ class Limits:
     @property
     def counts_size(self) -> bool:
         """Whether it matters how large a call is."""
-        return self.counts_money or not (self.tokens_per_day is self.tokens_per_call is None)
+        tokens = self.tokens_per_day is not None or self.tokens_per_call is not None
+        return tokens or self.counts_money
 
     @property
     def is_per_call(self) -> bool:
         """Whether the attempts of one call are added up."""
-        return not (self.tokens_per_call is self.usd_per_call is None)
+        return self.tokens_per_call is not None or self.usd_per_call is not None
 
     def day(self) -> tuple[float, float, float]:
         """The most of each kind in a day."""
