@@ -33,6 +33,7 @@ from compilm.runtime.load import Runtime, load
 from compilm.runtime.stack import Stacks
 from compilm.testing.engines import ScriptedEngine, scripted_lm
 from compilm.testing.faults import FaultServer
+from compilm.testing.standins import StandIns
 
 ASK = dspy.Predict("question -> answer")
 
@@ -106,6 +107,16 @@ class TestStacks:
         request = lm15.Request(model="m", messages=(lm15.Message.user("hi"),))
         assert "4" in as_engine(lm).sync.complete(request).text
         assert stacks.ledger.book().total.attempts == 0
+
+    def test_are_drilled_without_a_budget_since_nothing_is_spent(self) -> None:
+        runtime = RuntimeSettings(budget={"calls_per_day": 0, "usd_per_day": 0.0})
+        chain = RoleSettings(model=("openai/unheard-of",))
+        mail = dspy.Predict("mail -> order_id")
+        with (
+            StandIns({"default": chain}, runtime) as there,
+            dspy.context(lm=there.roles["default"]),
+        ):
+            assert mail(mail="C-42?").order_id == "C-42"
 
     def test_refuse_a_budget_in_money_where_a_price_is_unknown(self) -> None:
         runtime = RuntimeSettings(budget={"usd_per_day": 1.0})
