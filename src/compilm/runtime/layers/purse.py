@@ -20,6 +20,7 @@ __all__ = ["Amount", "Limits", "Purse", "Reserved", "Tally", "nano"]
 
 _DAY = 86_400.0  # seconds
 _NANO = 1e9
+_SOON = 1.0  # seconds after which calls in flight may have given back what they did not use
 
 
 class Amount(NamedTuple):
@@ -213,17 +214,19 @@ class Purse:
         with self._lock:
             if now >= self._ends:
                 self._turn(now)
-            tallies = [self._whole]
-            if crossed := self._whole.crossed(self._mosts[0], ask):
-                raise self._refusal(self.limits, f"{crossed}_per_day", now)
+            checked = [(self._whole, self._mosts[0], self.limits)]
             if self._has_tenants:
                 theirs = self._tenants.setdefault(tenant, Tally())
-                if crossed := theirs.crossed(self._mosts[1], ask):
-                    raise self._refusal(self.per_tenant, f"{crossed}_per_day", now, tenant)
-                tallies.append(theirs)
+                checked.append((theirs, self._mosts[1], self.per_tenant))
+            for tally, most, limits in checked:
+                if crossed := tally.crossed(most, ask):
+                    whose = "" if limits is self.limits else tenant
+                    wait = self._wait(tally, most, ask, now)
+                    raise _refusal(limits, f"{crossed}_per_day", whose, wait)
+            tallies = [tally for tally, _, _ in checked]
             if call is not None:
                 if crossed := call.crossed(self._mosts[2], ask):
-                    raise self._refusal(self.limits, f"{crossed}_per_call", None)
+                    raise _refusal(self.limits, f"{crossed}_per_call", "", None)
                 tallies.append(call)
             for tally in tallies:
                 tally.take(ask)
@@ -251,7 +254,15 @@ class Purse:
         self._ends = (now // _DAY + 1) * _DAY
         self._whole, self._tenants = Tally(), {}
 
-    def _refusal(self, limits: Limits, name: str, now: float | None, tenant: str = "") -> Exception:
-        one = Limits(**{name: getattr(limits, name)})
-        wait = None if now is None else _DAY - now % _DAY
-        return budget_exceeded(str(one), tenant, wait)
+    def _wait(
+        self, tally: Tally, most: tuple[float, float, float], ask: Amount, now: float
+    ) -> float:
+        """Seconds after which asking again can help: soon, where calls in flight hold the rest."""
+        without = zip(tally.spent, ask, most, strict=True)
+        is_held = all(spent + more <= limit for spent, more, limit in without)
+        return _SOON if is_held else self._ends - now
+
+
+def _refusal(limits: Limits, name: str, tenant: str, wait: float | None) -> Exception:
+    one = Limits(**{name: getattr(limits, name)})
+    return budget_exceeded(str(one), tenant, wait, is_held=wait == _SOON)
