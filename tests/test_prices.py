@@ -127,8 +127,9 @@ def test_what_the_providers_cache_saved_is_the_difference(
     rate: float, cached_rate: float, fresh: int, cached: int, output: int
 ) -> None:
     price = Price(rate, 1.0, cached=cached_rate)
-    used = Tokens(fresh, output, cached)
-    assert price.saved(used) == pytest.approx(cached * (rate - cached_rate) / 1e6, abs=1e-6)
+    used = {"input_tokens": fresh, "output_tokens": output, "cache_read_tokens": cached}
+    charge = Prices({"anthropic/m": price}).charge(answer(**used), "anthropic/m")
+    assert charge.spared_usd == pytest.approx(cached * (rate - cached_rate) / 1e6, abs=1e-6)
 
 
 def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ConfigError
 from .lists import beyond, shipped
-from .price import FREE, Price, tokens_of
+from .price import FREE, Price, Tokens, tokens_of
 
-__all__ = ["Prices"]
+__all__ = ["Charge", "Prices"]
 
 _EMBEDDED = "embedded/"
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
 _USUAL = frozenset({None, "auto", "default", "standard"})
 _MEDIA = frozenset({"image", "audio", "video", "document", "binary"})
+
+
+class Charge(NamedTuple):
+    """What one answer used and cost; `None` where that is not known.
+
+    `spared_usd` is what the provider's prompt cache saved, below 0 where filling it cost more.
+    """
+
+    tokens: Tokens | None
+    usd: float | None
+    spared_usd: float = 0.0
 
 
 class Prices:
@@ -60,18 +71,26 @@ class Prices:
         return self.find(f"{model.partition('/')[0]}/{answered}") if found is None else found
 
     def usd(self, response: Any, model: str, request: Any = None) -> float | None:
-        """What a `dspy.lm15.Response` to `model` cost in US dollars; `None` where it is not known.
+        """What an answer by `model` cost in US dollars; `None` where it is not known.
+
+        response: a `dspy.lm15.Response`, or the last event of its stream.
 
         It is not where the model has no price, the provider did not report the tokens, or something
         else than text at the usual price was billed: sound, pictures, tools that it runs, a tier.
         """
-        price = self.of_answer(model, response.model)
-        if price is None or price is FREE:
-            return None if price is None else 0.0
+        return self.charge(response, model, request).usd
+
+    def charge(self, response: Any, model: str, request: Any = None) -> Charge:
+        """As `usd`, with the tokens, and what the provider's prompt cache has spared."""
+        price = self.of_answer(model, getattr(response, "model", ""))
         tokens = tokens_of(response.usage, model)
-        if tokens is None or _is_special(response) or (request and hosts_tools(request)):
-            return None
-        return price.usd(tokens, is_long=request is not None and is_long(request))
+        if price is FREE:
+            return Charge(tokens, 0.0)
+        if price is None or tokens is None or _is_special(response, request):
+            return Charge(tokens, None)
+        cost = price.usd(tokens, is_long=request is not None and is_long(request))
+        is_plain = not (tokens.cached or tokens.written)
+        return Charge(tokens, cost, 0.0 if is_plain else price.usd(tokens.plain) - cost)
 
 
 def is_long(request: Any) -> bool:
@@ -85,12 +104,19 @@ def hosts_tools(request: Any) -> bool:
     return any(tool.type == "builtin" for tool in request.tools)
 
 
-def _is_special(response: Any) -> bool:
+def _is_special(response: Any, request: Any) -> bool:
+    if request is not None and request.tools and hosts_tools(request):
+        return True
     used = response.usage
     tier = (response.provider_data or {}).get("service_tier")
     if tier not in _USUAL or used.input_audio_tokens or used.output_audio_tokens:
         return True
-    return any(part.type in _MEDIA for part in response.message.parts)
+    message = getattr(response, "message", None)
+    if message is not None:
+        for part in message.parts:
+            if part.type in _MEDIA:
+                return True
+    return False
 
 
 def _given(name: str, price: Price | Mapping[str, Any]) -> Price:

@@ -1,19 +1,23 @@
 """Which predictor of a program is calling its model: asked from inside a layer, paid only there.
 
 DSPy keeps the modules that are being called in its setting `caller_modules`, in threads and tasks
-alike, for itself. Reading it costs a microsecond where a callback would cost half a millisecond
-per call, and the classes of the program's predictors stay what they are.
+alike, for itself. Reading it costs less than a microsecond where a callback would cost half a
+millisecond per call, and the classes of the program's predictors stay what they are.
 """
 
 from __future__ import annotations
 
 import dspy
 
+# Where `dspy.settings` looks first, and the only place where this one is: a quarter of the time.
+from dspy.dsp.utils.settings import thread_local_overrides
+
 from .predictors import predictors
 
 __all__ = ["caller", "calling", "named", "path_of"]
 
 _PATH = "_compilm_path"
+_attribute = object.__getattribute__  # a module's own looks at who reads which attribute
 
 
 def named(program: dspy.Module) -> None:
@@ -36,7 +40,7 @@ def caller() -> dspy.Predict | None:
     >>> print(caller())
     None
     """
-    found = dspy.settings.caller_modules
+    found = thread_local_overrides.get().get("caller_modules")
     return found[-1] if found and isinstance(found[-1], dspy.Predict) else None
 
 
@@ -62,5 +66,7 @@ def path_of(predictor: dspy.Predict | None) -> str | None:
     >>> print(path_of(dspy.Predict("question -> answer")))
     None
     """
-    path: str | None = getattr(predictor, _PATH, None)
+    path: str | None = None
+    if predictor is not None:
+        path = _attribute(predictor, "__dict__").get(_PATH)
     return path
