@@ -8,6 +8,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import dspy
@@ -153,6 +154,23 @@ def test_a_stream_that_stops_or_breaks_is_an_error_in_the_trace(how: Any, trace:
     with pytest.raises(lm15.TransportError):
         how(Calls()(Cut(lm15.TransportError("cut")).pair), request("yes"))
     assert [call.error for call in calls(trace)] == ["StreamAssemblyError", "TransportError"]
+
+
+def test_events_of_errors_pass_as_they_are_and_are_told(trace: LiveTrace) -> None:
+    start = lm15.StreamStartEvent(id=None, model="kit/model")
+    wrong = lm15.StreamErrorEvent(lm15.ErrorDetail(code="server", message="down"))
+    engine = SimpleNamespace(stream=lambda _: iter([start, wrong]))
+    assert streamed(Calls()(EnginePair(engine, engine)), request()) == [start, wrong]  # type: ignore[arg-type]
+    assert calls(trace)[0].error == "ServerError"
+
+
+def test_a_stream_that_is_left_after_its_end_was_whole(trace: LiveTrace) -> None:
+    events = iter(Calls()(CountingEngine().pair).sync.stream(request("yes")))
+    while next(events).type != "end":
+        pass
+    events.close()  # type: ignore[attr-defined]
+    (call,) = calls(trace)
+    assert (call.error, call.response.text) == (None, "yes")
 
 
 def test_a_stream_that_is_left_is_told(trace: LiveTrace) -> None:

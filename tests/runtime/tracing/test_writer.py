@@ -171,6 +171,40 @@ def test_a_call_that_outlives_its_program_tells_nobody_and_goes_on() -> None:
     assert len(kept.traces()[0].spans) == len(found.spans)
 
 
+def test_where_no_thread_can_be_had_calls_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    kept = Kept()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        call(kept, 2)
+    call(kept)
+    assert len(kept.traces()) == 3
+
+
+class Spiteful:
+    """A value that cannot be looked at."""
+
+    @property
+    def toDict(self) -> Any:
+        raise ValueError("no")
+
+
+def test_values_that_cannot_be_written_fail_no_call() -> None:
+    class Odd(Desk):
+        def forward(self, question: Any) -> dspy.Prediction:
+            found = super().forward("2+2?")
+            own: list[Any] = []
+            own.append(own)
+            return dspy.Prediction(answer=found.answer, odd=Spiteful(), own=own)
+
+    kept = Kept(Odd)
+    assert kept.runtime(question=Spiteful()).answer == "4"
+    assert kept.tracer.flush()
+    assert kept.tracer.counts.written + kept.tracer.counts.failed == 1
+
+
 def test_a_tracer_that_is_dropped_writes_what_it_had() -> None:
     kept = Kept()
     call(kept)

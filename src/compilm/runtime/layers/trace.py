@@ -17,7 +17,7 @@ from ...programs.models import RoleLM
 from ..tracing.live import LiveSpan, current
 from .around import Shared, around
 from .notes import CALL
-from .streams import Progress, aclose, close
+from .streams import aclose, close
 
 __all__ = ["Attempts", "Calls", "heard"]
 
@@ -110,7 +110,7 @@ class _Calling(Shared):
                 heard.saw(event)
                 yield event
         except BaseException as error:  # border: it is noted, and passes
-            call.end(error)
+            heard.stop(request, error)
             raise
         finally:
             close(source)
@@ -135,13 +135,13 @@ class _AsyncCalling(Shared):
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         call = _begun(request, stream=True)
+        heard = None if call is None else _Heard(call)
         source = self._inner.stream(request)
         try:
-            if call is None:
+            if heard is None:
                 async for event in source:
                     yield event
                 return
-            heard = _Heard(call)
             while True:
                 token = CALL.set(call)
                 try:
@@ -153,8 +153,8 @@ class _AsyncCalling(Shared):
                 heard.saw(event)
                 yield event
         except BaseException as error:  # border: it is noted, and passes
-            if call is not None:
-                call.end(error)
+            if heard is not None:
+                heard.stop(request, error)
             raise
         finally:
             await aclose(source)
@@ -162,26 +162,32 @@ class _AsyncCalling(Shared):
 
 
 class _Heard:
-    """The events of a recorded stream."""
+    """The events of a recorded stream, which pass as they are."""
 
     def __init__(self, call: LiveSpan) -> None:
-        self._call, self._progress, self._events = call, Progress(), list[Any]()
+        self._call, self._events = call, list[Any]()
 
     def saw(self, event: Any) -> None:
         """One more event."""
         self._events.append(event)
-        if self._progress.saw(event):
+        if event.type == "delta":
             self._call.streamed()
 
     def finish(self, request: Any) -> None:
-        """The stream is over, and was whole or not."""
+        """The source has no more events: the answer was whole or not."""
         try:
-            self._progress.finish()
             whole = lm15.materialize_response(iter(self._events), request)
         except lm15.LM15Error as error:
             self._call.end(error)
         else:
             self._call.answered(whole)
+
+    def stop(self, request: Any, error: BaseException) -> None:
+        """The stream broke, or its reader left it, perhaps with all that there was."""
+        if self._events and self._events[-1].type == "end":
+            self.finish(request)
+        else:
+            self._call.end(error)
 
 
 def heard(lm: dspy.LM) -> dspy.LM:
@@ -196,8 +202,9 @@ def heard(lm: dspy.LM) -> dspy.LM:
     """
     if isinstance(lm.engine, str) or (isinstance(lm, RoleLM) and lm.attempt is not None):
         return lm
-    pair = Calls()(EnginePair(lm.engine, lm._async_engine_spec))
-    twin = None if lm._async_engine_spec is None else pair.asynchronous
+    own = lm._async_engine_spec  # DSPy has no public name for it
+    pair = Calls()(EnginePair(lm.engine, own))
+    twin = None if own is None else pair.asynchronous
     copied: dspy.LM = lm.copy(engine=_Front(pair.sync, lm.engine), async_engine=twin)
     copied.callbacks = lm.callbacks
     return copied

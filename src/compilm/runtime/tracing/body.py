@@ -29,7 +29,7 @@ def body_of(trace: LiveTrace) -> dict[str, Any]:
         "spans": _Told(trace).spans,
     }
     if trace.keeps_texts:
-        body["about"] = trace.about["roles"]
+        body["about"] = trace.about.get("roles", {})
     if trace.left_out:
         body["left_out"] = trace.left_out
     return body

@@ -19,18 +19,22 @@ def snapshot(value: Any) -> Any:
     >>> snapshot({"a": (1, "b")}), snapshot(object())
     ({'a': [1, 'b']}, {'compilm_unreadable': 'object'})
     """
+    try:
+        return _plain(value)
+    except Exception:  # border: a value's own conversions may fail in any way, and no call for that
+        return {UNREADABLE: type(value).__name__}
+
+
+def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    if hasattr(value, "toDict"):
-        return snapshots(dict(value.items()))
-    if isinstance(value, dict):
-        return snapshots(value)
     if isinstance(value, (list, tuple)):
         return [snapshot(item) for item in value]
-    try:
-        return canonical.plain(value)
-    except Exception:  # border: a value's own conversion may fail in any way
-        return {UNREADABLE: type(value).__name__}
+    if isinstance(value, dict):
+        return snapshots(value)
+    if hasattr(value, "toDict"):
+        return snapshots(dict(value.items()))
+    return canonical.plain(value)
 
 
 def snapshots(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Writer:
         self._hurry = threading.Event()
         self._lock = threading.Lock()  # protects _thread and counts.dropped
         self._thread: threading.Thread | None = None
+        self._is_told = False
         self._since = most  # written since the oldest were forgotten: at first unknown
 
     def put(self, trace: LiveTrace) -> None:
@@ -62,7 +63,10 @@ class Writer:
             return
         self._queue.put(trace)
         if self._thread is None or not self._thread.is_alive():
-            self._start()
+            try:
+                self._start()
+            except RuntimeError as error:  # no thread to be had: the next call tries again
+                self._failed(error, 0)
         if held * 2 >= self._waiting:
             self._hurry.set()
 
@@ -151,7 +155,8 @@ class Writer:
             trace.release()
 
     def _failed(self, error: Exception, count: int) -> None:
-        if self.counts.failed == 0:
+        if not self._is_told:
+            self._is_told = True
             told = "traces cannot be written (%s) and are lost; this is said once"
             _log.warning(told, type(error).__name__)
         self.counts.failed += count
