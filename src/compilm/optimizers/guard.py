@@ -40,6 +40,10 @@ class Guard(BaseCallback):
         """One more execution of the program on one example."""
         self._ledger.count_rollout()
 
+    def early(self, calls: int) -> None:
+        """So many of the calls that are held for the end are about to be made."""
+        self._ledger.unhold(calls)
+
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 - dspy's signature
         if SAMPLE.get() is not None:
             return  # below a RoleLM: metered there
