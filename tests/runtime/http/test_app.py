@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from compilm.artifact import Nearest
+from compilm.clock import ManualClock
 from compilm.config import RuntimeSettings
 from compilm.errors import (
     BudgetExceeded,
@@ -218,9 +219,15 @@ class TestProblems:
         assert failing(Refused("later", retry_after=2.2)).headers["retry-after"] == "3"
         assert "retry-after" not in failing(Refused("later")).headers
 
-    def test_tell_a_circuit_that_is_open_as_a_refusal_and_no_model_by_name(self) -> None:
-        down = scripted_lm([dspy.LMServerError(model="a/secret", message="down")], model="a/secret")
-        stack = Stacks(RuntimeSettings(breaker=1, attempts=1)).over(down)
+    @pytest.mark.parametrize("models", [["a/secret"], ["a/secret", "b/secret"]])
+    def test_tell_circuits_that_are_open_as_a_refusal_and_no_model_by_name(
+        self, models: list[str]
+    ) -> None:
+        down = [
+            scripted_lm([dspy.LMServerError(model=model, message="down")], model=model)
+            for model in models
+        ]
+        stack = Stacks(RuntimeSettings(breaker=1, attempts=1), ManualClock()).over(*down)
 
         def asked(message: str, urgency: int = 1) -> Any:
             with dspy.context(lm=stack.lm):

@@ -7,7 +7,8 @@ import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CallFailed, Refused, UsageError
+from ...errors import CallFailed, CompilmError, Refused, UsageError
+from ..layers.outcomes import asked, retry_after_of
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -43,14 +44,14 @@ def install(app: Any) -> None:
 def answer(request: Request, error: Exception) -> JSONResponse:
     """The problem document for what a program's call raised; what is not said is logged.
 
-    `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong input
-    422, anything else 500.
+    `Refused`, also by each model of a chain, is 503 with `Retry-After`, a late answer 504, a
+    model's failure 502, a wrong input 422, anything else 500.
     """
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
-    if isinstance(cause := error.__cause__, Refused):  # DSPy tells a refusal of ours in its words
+    if (refusal := _refusal(error)) is not None:
         told = "a model is left alone for a while, or its limits are reached"
-        return _problem(503, "refused", told, retry_after=cause.retry_after)
+        return _problem(503, "refused", told, retry_after=retry_after_of(refusal))
     if isinstance(error, UsageError):
         return _problem(422, "invalid-input", str(error))
     marked = f"e-{secrets.token_hex(6)}"
@@ -61,6 +62,14 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, CallFailed) or _is_models(error):
         return _problem(502, "model-failed", f"the call ended with {kind}", instance=marked)
     return _problem(500, "internal", "the log has the reason under this id", instance=marked)
+
+
+def _refusal(error: Exception) -> BaseException | None:
+    """What refused the call before any provider was asked; DSPy tells it in words of its own."""
+    for each in (error, error.__cause__):
+        if isinstance(each, CompilmError) and not asked(each):
+            return each
+    return None
 
 
 def _is_models(error: Exception) -> bool:
