@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from ..errors import CompilmError, UsageError
@@ -41,10 +42,11 @@ def run(args: argparse.Namespace, out: Out) -> int:
     given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    caller = Caller(loaded(args.artifact, config, out))
-    if lines:
-        return _stream(caller, sys.stdin, config.runtime.concurrency, out)
-    answer = caller.answer(given)
+    with closing(loaded(args.artifact, config, out)) as runtime:
+        caller = Caller(runtime)
+        if lines:
+            return _stream(caller, sys.stdin, config.runtime.concurrency, out)
+        answer = caller.answer(given)
     out.emit(answer)
     for name, value in answer.items():
         out.say(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")

@@ -45,6 +45,9 @@ class Broken:
     def close(self) -> None:
         """Nothing is open."""
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
 
 class Counting(MemoryStore):
     """A store that knows what was put."""

@@ -218,6 +218,11 @@ class _Caching(Shared):
             self._policy.end(call)
         return response
 
+    def close(self) -> None:
+        """Close the engine below, and the store."""
+        super().close()
+        self._policy.store.close()
+
     def stream(self, request: Any) -> Iterator[Any]:
         call = self._policy.call(request)
         if isinstance(call, Sample):
@@ -280,6 +285,11 @@ class _AsyncCaching(Shared):
         finally:
             self._policy.end(call)
         return response
+
+    async def aclose(self) -> None:
+        """Close the asynchronous engine below, and what the store holds of this event loop."""
+        await super().aclose()
+        await self._policy.store.aclose()
 
     def stream(self, request: Any) -> AsyncIterator[Any]:
         call = self._policy.call(request)
