@@ -71,9 +71,9 @@ def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
 
     roles = {"default", *found.models, *(each.role for each in found.predictors)}
     if config.lm:
-        bound = roles_from(config.lm, config.runtime)
+        bound = roles_from(config.lm, config.runtime, artifact=found.digest)
         return {role: lm for role, lm in bound.items() if role in roles}
-    stacks = Stacks(config.runtime)
+    stacks = Stacks(config.runtime, artifact=found.digest)
     return {
         role: lm_for(role, RoleSettings(model=(model,)), stacks)
         for role, model in found.models.items()

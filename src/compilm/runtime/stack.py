@@ -101,6 +101,8 @@ class Stack:
 class Stacks:
     """Builds stacks that share what belongs to a provider: limits by account, circuits by model.
 
+    `artifact` is the digest of what asks: answers that are kept for one are not given to another.
+
     >>> from compilm.testing.engines import scripted_lm
     >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
     >>> well = scripted_lm([{"answer": "4"}], model="b/second")
@@ -111,9 +113,13 @@ class Stacks:
     """
 
     def __init__(
-        self, settings: RuntimeSettings | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: RuntimeSettings | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        artifact: str = "",
     ) -> None:
-        self._settings, self._clock = settings or RuntimeSettings(), clock
+        self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
         self._store, self._own = _store(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
@@ -160,9 +166,9 @@ class Stacks:
             ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
         ]
         if self._store is not None:
-            layers.insert(
-                0, Cache(self._store, settings.cache_ttl, source=_source(chain, self._own))
-            )
+            source = _source(chain, self._own)
+            kept = Cache(self._store, settings.cache_ttl, artifact=self._artifact, source=source)
+            layers.insert(0, kept)
             told.insert(0, ("cache", _kept(settings)))
         return layers, told
 
