@@ -100,8 +100,9 @@ class RuntimeSettings:
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
-    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
-    file `cache_path`.
+    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
+    file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
+    that `redis_password_env` names.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -117,6 +118,8 @@ class RuntimeSettings:
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
+    redis_url: str | None = None
+    redis_password_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

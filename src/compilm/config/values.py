@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
+from .address import redis_url
 from .settings import SplitSettings
 
 __all__ = [
@@ -219,9 +220,11 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
     "runtime.tokens_per_minute": _number(1),
-    "runtime.cache": _one_of("none", "memory", "sqlite"),
+    "runtime.cache": _one_of("none", "memory", "sqlite", "redis"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
+    "runtime.redis_url": lambda value: redis_url(_text(value)),
+    "runtime.redis_password_env": _text,
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric")

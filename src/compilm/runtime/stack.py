@@ -16,7 +16,8 @@ from ..config import RuntimeSettings
 from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..programs.models import RoleLM, as_engine, identity, role_lm
-from .caches import MemoryStore, SQLiteStore, Store
+from .caches import Leases
+from .caches.configured import store_of, where
 from .layers.around import Shared
 from .layers.breaker import Breaker, Circuit
 from .layers.cache import Cache
@@ -27,10 +28,9 @@ from .layers.limiter import Gate, Limiter
 from .layers.retry import Retry
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
+from .layers.turns import Turns
 
 __all__ = ["Provider", "Stack", "Stacks"]
-
-_CACHE = ".compilm/cache.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Stacks:
         artifact: str = "",
     ) -> None:
         self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
-        self._store, self._own = _store(self._settings, clock), uuid4().hex
+        self._store, self._own = store_of(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
@@ -168,8 +168,14 @@ class Stacks:
         if self._store is not None:
             source = _source(chain, self._own)
             kept = Cache(self._store, settings.cache_ttl, artifact=self._artifact, source=source)
+            if isinstance(self._store, Leases):
+                turns = Turns(self._store, kept, clock)
+                layers.insert(2, turns)
+                wait = f"one process asks, others wait up to {turns.patience:g} s for its answer"
+                told.insert(2, ("turns", wait))
             layers.insert(0, kept)
-            told.insert(0, ("cache", _kept(settings)))
+            serves = f"an answer serves for {settings.cache_ttl:g} s, {where(settings)}"
+            told.insert(0, ("cache", serves))
         return layers, told
 
     def _guarded(self, provider: Provider) -> tuple[EnginePair, list[tuple[str, str]]]:
@@ -220,17 +226,6 @@ class Stacks:
             return self._circuits[key]
 
 
-def _store(settings: RuntimeSettings, clock: Clock) -> Store | None:
-    """Where answers are kept, if they are; all stacks of one `Stacks` share it."""
-    if settings.cache == "memory":
-        return MemoryStore(clock=clock)
-    if settings.cache == "sqlite":
-        return SQLiteStore(settings.cache_path or _CACHE, clock=clock)
-    if settings.cache == "none":
-        return None
-    raise ConfigError(f"runtime.cache is {settings.cache!r}: expected none, memory or sqlite")
-
-
 def _source(chain: list[Provider], own: str) -> str:
     """What makes two chains answer differently: each model, where it is asked, with what."""
     told = []
@@ -240,11 +235,6 @@ def _source(chain: list[Provider], own: str) -> str:
         known = isinstance(engine, str) or hasattr(engine, "dump_state")
         told.append([identity(one.like), one.model, None if known else f"{own} {id(engine):x}"])
     return canonical.digest(told)
-
-
-def _kept(settings: RuntimeSettings) -> str:
-    where = "in memory" if settings.cache == "memory" else f"in {settings.cache_path or _CACHE}"
-    return f"an answer serves for {settings.cache_ttl:g} s, {where}"
 
 
 def _limits(settings: RuntimeSettings) -> str:

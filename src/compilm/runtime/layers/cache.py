@@ -18,8 +18,10 @@ from dspy import lm15
 from ... import canonical
 from ...engine import EnginePair, Sample
 from ...programs import models
+from ..caches.lease import keyed
 from ..caches.store import Store
 from .around import Shared
+from .counts import Counts
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
@@ -58,28 +60,6 @@ def usage_of(response: Any) -> dict[str, int] | None:
     """
     found = (response.provider_data or {}).get(_MARK)
     return dict(found["usage"]) if isinstance(found, dict) else None
-
-
-class Counts:
-    """What became of the calls of a cache: threads count into it.
-
-    `hits` were answered from the store, `misses` were asked, `writes` were kept, `failures` are
-    reads and writes that the store could not do.
-
-    >>> Counts().hits
-    0
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects the four
-        self.hits = self.misses = self.writes = self.failures = 0
-
-    def add(self, name: str) -> int:
-        """One more of these; how many there are now."""
-        with self._lock:
-            count: int = getattr(self, name) + 1
-            setattr(self, name, count)
-        return count
 
 
 class _Asked:
@@ -167,12 +147,45 @@ class Cache:
             if not asked.calls:
                 del self._asked[call.key]
 
-    def value(self, call: _Call, response: Any) -> bytes | None:
-        """What to write for this answer; `None` where it is not kept, or another call writes it."""
-        if not is_worth_keeping(response):
+    def late(self, value: bytes) -> Any:
+        """The answer that another process kept while this call waited for it; `None` if none."""
+        if (response := self._read(value)) is not None:
+            self.counts.add("shared")
+        return response
+
+    def keep(self, key: str, response: Any) -> None:
+        """Write an answer, if it is to be kept and nobody else writes it."""
+        try:
+            if (value := self._value(key, response)) is not None:
+                self.store.put(key, value, self.ttl)
+                self.counts.add("writes")
+        except Exception as error:  # border: a store that fails never fails a call
+            self.failed(error)
+
+    async def akeep(self, key: str, response: Any) -> None:
+        """As `keep`, in a task."""
+        try:
+            if (value := self._value(key, response)) is not None:
+                await self.store.aput(key, value, self.ttl)
+                self.counts.add("writes")
+        except Exception as error:  # border: as above
+            self.failed(error)
+
+    def whole(self, events: list[Any], request: Any) -> Any:
+        """The answer of a stream, if it can be made of its events."""
+        try:
+            return lm15.materialize_response(iter(events), request)
+        except Exception as error:  # border: what is not kept is shown all the same
+            self.failed(error)
+            return None
+
+    def _value(self, key: str, response: Any) -> bytes | None:
+        """What to write; `None` where it is not kept, or was, or another call writes it."""
+        is_new = response is not None and usage_of(response) is None
+        if not (is_new and is_worth_keeping(response)):
             return None
         with self._lock:
-            asked = self._asked[call.key]
+            asked = self._asked[key]
             if asked.written is response:
                 return None
             asked.written = response
@@ -193,10 +206,6 @@ class Cache:
             return None
 
 
-def _assembled(events: list[Any], request: Any) -> Any:
-    return lm15.materialize_response(iter(events), request)
-
-
 class _Caching(Shared):
     def __init__(self, policy: Cache, inner: Any) -> None:
         super().__init__(inner)
@@ -205,15 +214,15 @@ class _Caching(Shared):
     def complete(self, request: Any) -> Any:
         call = self._policy.call(request)
         if isinstance(call, Sample):
-            with settled(call):
+            with settled(call), keyed(None):
                 return self._inner.complete(request)
         if (kept := self._kept(call)) is not None:
             return kept
         self._policy.begin(call)
         try:
-            with settled(call.sample):
+            with settled(call.sample), keyed(call.key):
                 response = self._inner.complete(request)
-            self._keep(call, response)
+            self._policy.keep(call.key, response)
         finally:
             self._policy.end(call)
         return response
@@ -240,7 +249,8 @@ class _Caching(Shared):
             for event in source:
                 events.append(event)
                 if event.type == "end":
-                    self._keep(call, None, events, request)
+                    whole = self._policy.whole(events, request)
+                    self._policy.keep(call.key, whole)
                 yield event
         finally:
             close(source)
@@ -254,16 +264,6 @@ class _Caching(Shared):
             value = None
         return self._policy.found(value)
 
-    def _keep(self, call: _Call, response: Any, events: Any = None, request: Any = None) -> None:
-        policy = self._policy
-        try:
-            whole = _assembled(events, request) if response is None else response
-            if (value := policy.value(call, whole)) is not None:
-                policy.store.put(call.key, value, policy.ttl)
-                policy.counts.add("writes")
-        except Exception as error:  # border: a store that fails never fails a call
-            policy.failed(error)
-
 
 class _AsyncCaching(Shared):
     def __init__(self, policy: Cache, inner: Any) -> None:
@@ -273,15 +273,15 @@ class _AsyncCaching(Shared):
     async def complete(self, request: Any) -> Any:
         call = self._policy.call(request)
         if isinstance(call, Sample):
-            with settled(call):
+            with settled(call), keyed(None):
                 return await self._inner.complete(request)
         if (kept := await self._kept(call)) is not None:
             return kept
         self._policy.begin(call)
         try:
-            with settled(call.sample):
+            with settled(call.sample), keyed(call.key):
                 response = await self._inner.complete(request)
-            await self._keep(call, response)
+            await self._policy.akeep(call.key, response)
         finally:
             self._policy.end(call)
         return response
@@ -310,7 +310,8 @@ class _AsyncCaching(Shared):
             async for event in source:
                 events.append(event)
                 if event.type == "end":
-                    await self._keep(call, None, events, request)
+                    whole = self._policy.whole(events, request)
+                    await self._policy.akeep(call.key, whole)
                 yield event
         finally:
             await aclose(source)
@@ -323,15 +324,3 @@ class _AsyncCaching(Shared):
             self._policy.failed(error)
             value = None
         return self._policy.found(value)
-
-    async def _keep(
-        self, call: _Call, response: Any, events: Any = None, request: Any = None
-    ) -> None:
-        policy = self._policy
-        try:
-            whole = _assembled(events, request) if response is None else response
-            if (value := policy.value(call, whole)) is not None:
-                await policy.store.aput(call.key, value, policy.ttl)
-                policy.counts.add("writes")
-        except Exception as error:  # border: a store that fails never fails a call
-            policy.failed(error)
