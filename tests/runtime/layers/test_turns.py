@@ -275,7 +275,7 @@ def test_what_is_kept_and_cannot_be_read_is_asked(
 
 def test_streams_and_what_is_not_kept_take_no_turn(store: Leasing, clock: ManualClock) -> None:
     one = Process(store, clock)
-    assert streamed(one.pair, request("a")) == "hi".replace("hi", "a")
+    assert streamed(one.pair, request("a")) == "a"
     ask(one.pair, request("b", temperature=1.0))
     assert store.did == ["put"]
 
@@ -337,7 +337,7 @@ def test_real_processes_ask_once_for_what_all_want_at_once(redis_url: str) -> No
                 text=True,
                 env=environment,
             )
-            for _ in range(3)
+            for _ in range(2)
         ]
         for worker in workers:
             assert worker.stdout is not None
@@ -347,7 +347,7 @@ def test_real_processes_ask_once_for_what_all_want_at_once(redis_url: str) -> No
                 assert worker.stdin is not None
                 worker.stdin.write(f"{question}\n")
                 worker.stdin.flush()
-            assert [worker.stdout.readline() for worker in workers if worker.stdout] == ["4\n"] * 3
+            assert [worker.stdout.readline() for worker in workers if worker.stdout] == ["4\n"] * 2
         told = [worker.communicate()[1] for worker in workers]
-    assert told == ["", "", ""]
+    assert told == ["", ""]
     assert len(server.seen) == 2
