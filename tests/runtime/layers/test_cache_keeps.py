@@ -47,6 +47,27 @@ def test_a_refusal_is_asked_again_and_a_tool_call_is_kept() -> None:
         assert found[1].message == response.message
 
 
+def test_nobody_is_given_what_another_caller_may_change() -> None:
+    """Texts are the same object for all, what can be changed in place never is."""
+    tool = replace(WHOLE, finish_reason="tool_call", message=lm15.Message.assistant((CALL,)))
+    for response, is_shared in ((WHOLE, True), (tool, False)):
+        pair = Cache(MemoryStore())(Answering(response).pair)
+        _, second, third = (ask(pair, request()) for _ in range(3))
+        assert (second is third) is is_shared
+        assert second == third
+    second.message.parts[0].input["at"] = "another"
+    assert ask(pair, request()).message.parts[0].input == {"at": "it"}
+
+
+@pytest.mark.parametrize("text", ["half of a character \ud800", "a" * 5000, '"tool_call"', ""])
+def test_any_text_is_found_as_it_was(text: str) -> None:
+    answer = replace(WHOLE, message=lm15.Message.assistant((lm15.TextPart(text),)))
+    engine = Answering(answer)
+    pair = Cache(MemoryStore())(engine.pair)
+    assert [ask(pair, request()).text for _ in range(3)] == [text] * 3
+    assert engine.calls == 1
+
+
 @ways
 def test_an_error_is_not_kept(way: Any) -> None:
     replies: list[Any] = [lm15.ServerError("down"), "yes"]
@@ -127,7 +148,14 @@ def test_a_store_that_fails_is_told_once_and_no_call_fails(
     assert record.exc_info is None
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"{}", b'{"model": 3}', b"\x80\x04]\x94."])
+FOREIGN = json.dumps({"model": "m", "message": {"role": "assistant", "parts": [
+    {"type": "text", "text": "of somebody else"}]}, "finish_reason": "stop"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\xff", b"[]", b"{}", b'{"model": 3}', b"\x80\x04]\x94.", FOREIGN.encode()],
+)
 def test_a_value_that_cannot_be_read_is_asked_again_and_replaced(value: bytes) -> None:
     store, engine = Counting(), CountingEngine()
     cache = Cache(store)

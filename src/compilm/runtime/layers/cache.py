@@ -6,60 +6,28 @@ What is kept is JSON; its key is a digest, in which nothing of the request can b
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dspy import lm15
 
-from ... import canonical
 from ...engine import EnginePair, Sample
-from ...programs import models
 from ..caches.lease import keyed
 from ..caches.store import Store
+from .answers import is_worth_keeping, read, usage_of, written
 from .around import Shared
 from .counts import Counts
+from .keys import digest_of
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
 __all__ = ["Cache", "Counts", "is_worth_keeping", "usage_of"]
 
 _log = logging.getLogger(__name__)
-_FORMAT = "compilm-cache/1"  # in every key: what another version kept is never found
-_MARK = "compilm_cache"
-_WHOLE = frozenset({"stop", "tool_call"})
-_NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
-
-
-def is_worth_keeping(response: Any) -> bool:
-    """Whether this answer may stand for later ones: whole, and neither refused nor filtered.
-
-    >>> from dataclasses import replace
-    >>> from compilm.testing.layer_kit import CountingEngine, request
-    >>> answer = CountingEngine().pair.sync.complete(request("yes"))
-    >>> is_worth_keeping(answer), is_worth_keeping(replace(answer, finish_reason="length"))
-    (True, False)
-    """
-    parts = response.message.parts
-    refused = any(isinstance(part, lm15.RefusalPart) for part in parts)
-    return response.finish_reason in _WHOLE and bool(parts) and not refused
-
-
-def usage_of(response: Any) -> dict[str, int] | None:
-    """What the answer cost in tokens when it was made; `None` for one that was not kept.
-
-    >>> from compilm.runtime.caches import MemoryStore
-    >>> from compilm.testing.layer_kit import CountingEngine, request
-    >>> pair = Cache(MemoryStore())(CountingEngine().pair)
-    >>> first, second = (pair.sync.complete(request("yes")) for _ in range(2))
-    >>> print(usage_of(first), usage_of(second))
-    None {'input_tokens': 10, 'output_tokens': 5}
-    """
-    found = (response.provider_data or {}).get(_MARK)
-    return dict(found["usage"]) if isinstance(found, dict) else None
+_FORMAT = "compilm-cache/2"  # in every key: what another version kept is never found
 
 
 class _Asked:
@@ -118,9 +86,8 @@ class Cache:
         sample = counted()
         if sample.is_fresh or not (self.sampled or is_named(sample, request)):
             return sample
-        whose = [_FORMAT, self.tenant, self.artifact, self.source]
-        which = [sample.rollout_id, sample.index]
-        return _Call(canonical.digest([*whose, models.request_digest(request), *which]), sample)
+        whose = _FORMAT, self.tenant, self.artifact, self.source
+        return _Call(digest_of(request, *whose, sample.rollout_id, sample.index), sample)
 
     def found(self, value: bytes | None) -> Any:
         """The answer that was kept; `None`, and a miss, where there is none that can be read."""
@@ -189,18 +156,11 @@ class Cache:
             if asked.written is response:
                 return None
             asked.written = response
-        body = models.response_to_json(response)
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        return written(response)
 
     def _read(self, value: bytes) -> Any:
         try:
-            response = models.response_from_json(json.loads(value))
-            used = {
-                name: count
-                for name in ("input_tokens", "output_tokens")
-                if (count := getattr(response.usage, name)) is not None
-            }
-            return replace(response, usage=_NOTHING, provider_data={_MARK: {"usage": used}})
+            return read(value)
         except Exception as error:  # border: what a store holds may be anything
             self.failed(error)
             return None
