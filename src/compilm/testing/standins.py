@@ -77,7 +77,8 @@ class StandIns:
         seed: int = 0,
     ) -> None:
         self._chains, self._mix, self._seed = dict(chains), dict(mix or {}), seed
-        self._stacks = Stacks(settings)
+        # No cache: what it holds would never be asked, and what stands in answers for nobody else.
+        self._stacks = Stacks(replace(settings or RuntimeSettings(), cache="none"))
         self._engine = EmbeddedEngine()
         self.servers: dict[tuple[str, str], FaultServer] = {}
         self._answers: dict[tuple[str, str], _Count] = {}
