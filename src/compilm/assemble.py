@@ -29,8 +29,10 @@ def roles_from(
     settings: Mapping[str, RoleSettings],
     runtime: RuntimeSettings | None = None,
     prices: Prices | None = None,
+    *,
+    artifact: str = "",
 ) -> dict[str, dspy.LM]:
-    """An LM for every configured role, `default` always among them.
+    """An LM for every configured role, `default` always among them; `artifact` is what will ask.
 
     With nothing configured, `default` is the embedded engine: no key, no network, no language
     model. Where a provider is configured, it is used or the error is told; what is asked instead
@@ -39,7 +41,7 @@ def roles_from(
     >>> roles_from({})["default"].model
     'embedded/base'
     """
-    stacks = _stacks(runtime, prices)
+    stacks = _stacks(runtime, prices, artifact)
     roles = {role: lm_for(role, found, stacks) for role, found in settings.items() if found.model}
     if roles and "default" not in roles:
         raise ConfigError(
@@ -92,10 +94,12 @@ def stacks_from(
     }
 
 
-def _stacks(runtime: RuntimeSettings | None, prices: Prices | None) -> Stacks:
+def _stacks(
+    runtime: RuntimeSettings | None, prices: Prices | None = None, artifact: str = ""
+) -> Stacks:
     from .runtime.stack import Stacks
 
-    return Stacks(runtime or RuntimeSettings(), prices=prices)
+    return Stacks(runtime or RuntimeSettings(), prices=prices, artifact=artifact)
 
 
 def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:

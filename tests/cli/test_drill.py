@@ -136,6 +136,13 @@ def test_a_given_input_is_asked_each_time_anew(desk: Path, command: Command) -> 
     assert found["attempts"] >= 12
 
 
+def test_a_configured_cache_answers_nothing_and_keeps_nothing(desk: Path, command: Command) -> None:
+    for _ in range(2):
+        found = drilled(command, "--faults", "0%", "--set", 'runtime.cache="sqlite"')["drill"]
+        assert (found["answered"], found["attempts"]) == (12, 12)
+    assert not (desk / ".compilm" / "cache.db").exists()
+
+
 def test_no_key_leaves_the_environment(desk: Path) -> None:
     models = {"default": "openai/a", "judge": "anthropic/b"}
     chains = {

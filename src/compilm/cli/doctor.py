@@ -29,6 +29,7 @@ _EXTRAS = {
     "mlflow": ("mlflow",),
     "faiss": ("faiss-cpu",),
     "notebook": ("ipython", "ipykernel"),
+    "redis": ("redis",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 

@@ -73,9 +73,9 @@ def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
     prices = Prices(config.prices)
     roles = {"default", *found.models, *(each.role for each in found.predictors)}
     if config.lm:
-        bound = roles_from(config.lm, config.runtime, prices)
+        bound = roles_from(config.lm, config.runtime, prices, artifact=found.digest)
         return {role: lm for role, lm in bound.items() if role in roles}
-    stacks = Stacks(config.runtime, prices=prices)
+    stacks = Stacks(config.runtime, prices=prices, artifact=found.digest)
     return {
         role: lm_for(role, RoleSettings(model=(model,)), stacks)
         for role, model in found.models.items()

@@ -102,8 +102,9 @@ class RuntimeSettings:
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
-    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
-    file `cache_path`.
+    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
+    file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
+    that `redis_password_env` names.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -122,6 +123,8 @@ class RuntimeSettings:
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
+    redis_url: str | None = None
+    redis_password_env: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
+from .address import redis_url
 from .settings import SplitSettings
 
 __all__ = [
@@ -258,9 +259,11 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.budget": _limits(*_LIMITS),
     "runtime.tenant_budget": _limits("calls_per_day", "tokens_per_day", "usd_per_day"),
     "runtime.prompt_cache": _flag,
-    "runtime.cache": _one_of("none", "memory", "sqlite"),
+    "runtime.cache": _one_of("none", "memory", "sqlite", "redis"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
+    "runtime.redis_url": lambda value: redis_url(_text(value)),
+    "runtime.redis_password_env": _text,
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric", "prices")

@@ -204,6 +204,14 @@ class RoleLM(dspy.LM):
         with _sampled(self, kwargs):
             return await super().acall(prompt, **kwargs)
 
+    def close(self) -> None:
+        """Close the idle connections of its threads; the next call opens others."""
+        self.engine.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop too."""
+        await self.engine.aclose()
+
     def copy(self, **kwargs: Any) -> RoleLM:
         copied: RoleLM = super().copy(**kwargs)
         # DSPy's own cache is off in both, so its setting alone does not tell what was wanted.
@@ -232,7 +240,7 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
     """An LM over `engine` that asks as `like` does: same model, settings and capabilities."""
     settings = {key: value for key, value in like.kwargs.items() if key not in _CONNECTION}
     limits = [settings.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
-    front = _Front(engine.sync, like)
+    front = _Front(engine, like)
     made = RoleLM(
         like.model,
         model_type=like.model_type,
@@ -251,14 +259,25 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
 class _Front:
     """The synchronous engine, declaring the capabilities of the LM it stands for."""
 
-    def __init__(self, engine: Any, like: dspy.LM) -> None:
-        self._engine = engine
+    def __init__(self, pair: EnginePair, like: dspy.LM) -> None:
+        self._pair = pair
         self.supports_function_calling = like.supports_function_calling
         self.supports_response_schema = like.supports_response_schema
         self.supports_reasoning = like.supports_reasoning
         self.supported_params = tuple(sorted(like.supported_params))
-        self.complete = engine.complete
-        self.stream = engine.stream
+        self.complete = pair.sync.complete
+        self.stream = pair.sync.stream
+
+    def close(self) -> None:
+        closing = getattr(self._pair.sync, "close", None)
+        if closing is not None:
+            closing()
+
+    async def aclose(self) -> None:
+        closing = getattr(self._pair.asynchronous, "aclose", None)
+        if closing is not None:
+            await closing()
+        self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Front:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..errors import ArtifactError, ConfigError, ProgramError
 from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
+from .layers.streams import aclose, close
 
 __all__ = ["Runtime", "load"]
 
@@ -65,6 +66,18 @@ class Runtime:
             if hasattr(type(self.program), "aforward"):
                 return await self.program.acall(**inputs)
             return await asyncio.to_thread(self.program, **inputs)
+
+    def close(self) -> None:
+        """Close idle connections of its models' threads; the next call opens others."""
+        with ExitStack() as closing:
+            for lm in self.roles.values():
+                closing.callback(close, lm)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop too."""
+        async with AsyncExitStack() as closing:
+            for lm in self.roles.values():
+                closing.push_async_callback(aclose, lm)
 
     @contextmanager
     def _settings(self) -> Iterator[None]:

@@ -15,7 +15,8 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
-from .caches import MemoryStore, SQLiteStore, Store
+from .caches import Leases
+from .caches.configured import store_of, where
 from .layers.breaker import Breaker, Circuit
 from .layers.budget import Budget, PerCall
 from .layers.cache import Cache
@@ -30,10 +31,9 @@ from .layers.retry import Retry
 from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
+from .layers.turns import Turns
 
 __all__ = ["Provider", "Stack", "Stacks"]
-
-_CACHE = ".compilm/cache.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ class Stacks:
     """Builds stacks that share what belongs to a provider: limits by account, circuits by model.
 
     They share one `ledger`, which has the `prices`, and one `purse` where there is a budget.
+    `artifact` is the digest of what asks: answers that are kept for one are not given to another.
 
     >>> from compilm.testing.engines import scripted_lm
     >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
@@ -121,10 +122,12 @@ class Stacks:
         settings: RuntimeSettings | None = None,
         clock: Clock = SYSTEM_CLOCK,
         prices: Prices | None = None,
+        *,
+        artifact: str = "",
     ) -> None:
-        self._settings, self._clock = settings or RuntimeSettings(), clock
+        self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
         self.ledger, self.purse = Ledger(prices, clock), _purse(self._settings)
-        self._store, self._own = _store(self._settings, clock), uuid4().hex
+        self._store, self._own = store_of(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
@@ -172,10 +175,16 @@ class Stacks:
             ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
         ]
         if self._store is not None:
-            layers.insert(
-                0, Cache(self._store, settings.cache_ttl, source=_source(chain, self._own))
-            )
-            told.insert(0, ("cache", _kept(settings)))
+            source = _source(chain, self._own)
+            kept = Cache(self._store, settings.cache_ttl, artifact=self._artifact, source=source)
+            if isinstance(self._store, Leases):
+                turns = Turns(self._store, kept, clock)
+                layers.insert(2, turns)
+                wait = f"one process asks, others wait up to {turns.patience:g} s for its answer"
+                told.insert(2, ("turns", wait))
+            layers.insert(0, kept)
+            serves = f"an answer serves for {settings.cache_ttl:g} s, {where(settings)}"
+            told.insert(0, ("cache", serves))
         if self.purse is not None:
             told.insert(0, ("budget", str(self.purse)))
             if self.purse.limits.is_per_call:
@@ -247,17 +256,6 @@ class Stacks:
             return self._circuits[key]
 
 
-def _store(settings: RuntimeSettings, clock: Clock) -> Store | None:
-    """Where answers are kept, if they are; all stacks of one `Stacks` share it."""
-    if settings.cache == "memory":
-        return MemoryStore(clock=clock)
-    if settings.cache == "sqlite":
-        return SQLiteStore(settings.cache_path or _CACHE, clock=clock)
-    if settings.cache == "none":
-        return None
-    raise ConfigError(f"runtime.cache is {settings.cache!r}: expected none, memory or sqlite")
-
-
 def _purse(settings: RuntimeSettings) -> Purse | None:
     """What may be spent, if that is limited; all stacks of one `Stacks` share it."""
     if not (settings.budget or settings.tenant_budget):
@@ -280,11 +278,6 @@ def _source(chain: list[Provider], own: str) -> str:
         known = isinstance(engine, str) or hasattr(engine, "dump_state")
         told.append([identity(one.like), one.model, None if known else f"{own} {id(engine):x}"])
     return canonical.digest(told)
-
-
-def _kept(settings: RuntimeSettings) -> str:
-    where = "in memory" if settings.cache == "memory" else f"in {settings.cache_path or _CACHE}"
-    return f"an answer serves for {settings.cache_ttl:g} s, {where}"
 
 
 def _limits(settings: RuntimeSettings) -> str:

@@ -77,8 +77,10 @@ class StandIns:
         seed: int = 0,
     ) -> None:
         self._chains, self._mix, self._seed = dict(chains), dict(mix or {}), seed
-        # Nothing is spent here, and what a day may cost is no reason to end a drill.
-        self._stacks = Stacks(replace(settings or RuntimeSettings(), budget={}, tenant_budget={}))
+        # Nothing is spent here, and what a day may cost is no reason to end a drill. No cache
+        # either: what it holds would never be asked, and what stands in answers for nobody else.
+        asked = settings or RuntimeSettings()
+        self._stacks = Stacks(replace(asked, budget={}, tenant_budget={}, cache="none"))
         self._engine = EmbeddedEngine()
         self.servers: dict[tuple[str, str], FaultServer] = {}
         self._answers: dict[tuple[str, str], _Count] = {}
