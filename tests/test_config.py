@@ -114,7 +114,7 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
         ('runtime.cache = "disk"', "expected one of none, memory, sqlite, redis"),
         ('runtime.redis_url = "http://a"', "runtime.redis_url: expected redis://HOST:PORT/DB"),
-        ("runtime.redis_url = 3", "runtime.redis_url is 3; expected a text"),
+        ("runtime.redis_url = 3", "runtime.redis_url: expected redis://HOST:PORT/DB"),
         ("runtime.cache_ttl = 0", "runtime.cache_ttl is 0; expected"),
         ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
         ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),

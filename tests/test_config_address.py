@@ -18,5 +18,6 @@ def test_the_address_of_redis_holds_no_password_and_none_is_repeated(tmp_path: P
     word = "s3cret-word"
     for url in (f"redis://:{word}@h/0", f"redis://h?password={word}", f"redis//:{word}@h"):
         assert word not in refused(tmp_path, f'runtime.redis_url = "{url}"')
+        assert word not in refused(tmp_path, f'runtime.redis_url = ["{url}"]')
         assert word not in refused(tmp_path, "", env={"COMPILM_RUNTIME_REDIS_URL": url})
         assert word not in refused(tmp_path, "", settings=(f"runtime.redis_url={url}",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigError
@@ -11,7 +12,7 @@ __all__ = ["redis_place", "redis_url"]
 _EXPECTED = "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB, or unix:///path/to/redis.sock"
 
 
-def redis_url(text: str) -> str:
+def redis_url(text: Any) -> str:
     """`text`, which is the address of a Redis server and holds no password.
 
     Raises `ConfigError`, which does not repeat it: it may hold a password all the same.
@@ -19,6 +20,8 @@ def redis_url(text: str) -> str:
     >>> redis_url("redis://cache.internal:6379/0")
     'redis://cache.internal:6379/0'
     """
+    if not isinstance(text, str):
+        raise ConfigError(_EXPECTED)
     parts = _parts(text)
     if parts.password is not None or parts.query:
         raise ConfigError(

@@ -262,7 +262,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.cache": _one_of("none", "memory", "sqlite", "redis"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
-    "runtime.redis_url": lambda value: redis_url(_text(value)),
+    "runtime.redis_url": redis_url,
     "runtime.redis_password_env": _text,
     "track.mlflow": _text,
 }

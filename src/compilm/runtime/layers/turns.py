@@ -6,6 +6,7 @@ that a process that dies holds nobody up for long; who waits longest asks by its
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -66,8 +67,8 @@ class Turns:
         return EnginePair(_Turning(self, inner.sync), _AsyncTurning(self, inner.asynchronous))
 
     def token(self) -> str:
-        """A name that no other claim has."""
-        return f"{self._own} {next(self._numbers)}"
+        """A name that no other claim has, not even one of a fork."""
+        return f"{self._own} {os.getpid()} {next(self._numbers)}"
 
     def pauses(self) -> Iterator[float]:
         """Seconds to wait before each further look."""
