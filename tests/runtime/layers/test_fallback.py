@@ -61,10 +61,12 @@ def test_the_next_answers_where_another_may_do(how: Any, hedge: Any, error: Exce
 @pytest.mark.parametrize(
     "error",
     [
-        lm15.InvalidRequestError("no"), ValueError("a bug"), lm15.ProviderError("?", status=409),
-        BudgetExceeded("of all"),
+        lm15.InvalidRequestError("no"),
+        ValueError("a bug"),
+        lm15.ProviderError("?", status=409),
+        BudgetExceeded("of the caller"),
     ],
-)  # fmt: skip
+)
 def test_what_is_the_callers_own_fault_is_not_asked_elsewhere(
     how: Any, hedge: Any, error: Exception
 ) -> None:
