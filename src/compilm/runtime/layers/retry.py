@@ -67,10 +67,11 @@ class Retry:
 
     def _passes(self, error: Exception, failures: float) -> float | None:
         """Seconds after which it may have passed, if it may."""
-        hint = retry_after_of(error)
-        if not asked(error):
-            return max(hint, _LEAST) if hint is not None and hint <= self.soon else None
-        return self.wait(failures, retry_after=hint) if kind_of(error) in _PASSING else None
+        kind, hint = kind_of(error), retry_after_of(error)
+        if kind == "refused":
+            is_soon = not asked(error) and hint is not None and hint <= self.soon
+            return max(hint or 0.0, _LEAST) if is_soon else None
+        return self.wait(failures, retry_after=hint) if kind in _PASSING else None
 
     def run(self, attempt: Callable[[], Any]) -> Any:
         """What the first attempt gives that does not fail."""
