@@ -12,9 +12,17 @@ from .account import TIMEOUT, Account
 from .provider import AsyncProviderEngine, ProviderEngine
 from .wires import WIRES, wire_for
 
-__all__ = ["AsyncWireEngine", "WireEngine", "anthropic_messages", "built", "lean", "openai_chat"]
+__all__ = [
+    "AsyncWireEngine",
+    "WireEngine",
+    "anthropic_messages",
+    "built",
+    "lean",
+    "openai_chat",
+    "openai_responses",
+]
 
-_SDK = {"openai-chat": "openai", "anthropic-messages": "anthropic"}
+_SDK = {"openai-chat": "openai", "openai-responses": "openai", "anthropic-messages": "anthropic"}
 
 
 class WireEngine(ProviderEngine):
@@ -63,6 +71,25 @@ def openai_chat(
     return _built("sdk", "openai-chat", base_url, api_key, given, clock)
 
 
+def openai_responses(
+    base_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    key_env: str | None = None,
+    timeout: float = TIMEOUT,
+    connections: int = 1024,
+    headers: Mapping[str, str] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> EnginePair:
+    """OpenAI Responses by the official `openai` SDK. As `openai_chat`.
+
+    >>> openai_responses("http://localhost:8000/v1").sync.dump_state()["wire"]
+    'openai-responses'
+    """
+    given = {"key_env": key_env, "timeout": timeout, "connections": connections, "headers": headers}
+    return _built("sdk", "openai-responses", base_url, api_key, given, clock)
+
+
 def anthropic_messages(
     base_url: str | None = None,
     *,
@@ -93,7 +120,9 @@ def lean(
     headers: Mapping[str, str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> EnginePair:
-    """The same protocols over the lean client: `wire` is `openai-chat` or `anthropic-messages`.
+    """The same protocols over the lean client.
+
+    `wire` is `openai-chat`, `openai-responses` or `anthropic-messages`.
 
     >>> lean("anthropic-messages").sync.dump_state()["kind"]
     'lean'
