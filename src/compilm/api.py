@@ -32,6 +32,7 @@ from .optimizers.plan import Plan, plan_job
 from .optimizers.recipes import recipe
 from .optimizers.result import CompileResult
 from .optimizers.rollout import Rollout
+from .prices import Prices
 from .programs.models import RoleLM
 from .progress import watch
 from .report import render as render_page
@@ -69,6 +70,7 @@ def compile(
     allow_leaks: bool = False,
     split_note: str = "",
     attempts: int = 4,
+    prices: Prices | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> CompileResult:
     """The compiled program with the proof that it is better, or the given one if it is not.
@@ -84,6 +86,7 @@ def compile(
     a killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
     constraints: limits on what may be shipped, in dollars, tokens or score. track: an MLflow
     tracking URI. attempts: requests for one call at most, retries included; a budget counts each.
+    prices: other than those that come along.
 
     Raises `UsageError` and its kin for what the caller can mend. A budget that ends, an interrupt
     and a provider's refusal do not raise: `result.stop` says so.
@@ -101,7 +104,7 @@ def compile(
         budget, roles, seed, concurrency, journal, freeze, constraints, name, reference,
         allow_leaks, split_note, clock,
     )  # fmt: skip
-    job = replace(job, retry=retry_layer(clock, attempts))
+    job = replace(job, retry=retry_layer(clock, attempts), prices=prices or Prices())
     with watch(job.journal, job.run, mode=progress, stream=sys.stderr) as display:
         result = compile_job(job, display.interrupted)
     result = replace(result, render=_render)
@@ -128,6 +131,7 @@ def plan(
     constraints: Constraints = FREE,
     name: str | None = None,
     allow_leaks: bool = False,
+    prices: Prices | None = None,
 ) -> Plan:
     """What a compile with the same arguments would take, before anything is spent.
 
@@ -140,7 +144,7 @@ def plan(
         budget, roles, seed, concurrency, None, freeze, constraints, name, "",
         allow_leaks, "", SYSTEM_CLOCK,
     )  # fmt: skip
-    return plan_job(job)
+    return plan_job(replace(job, prices=prices or Prices()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ def evaluate(
     concurrency: int = 32,
     journal: Journal | str | Path | None = None,
     attempts: int = 4,
+    prices: Prices | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Evaluation:
     """The score of `program` on `data`, and against another program on the same examples.
@@ -189,7 +194,7 @@ def evaluate(
         job = Job(
             one, as_metric(metric), examples, examples, examples, 0, limit,
             _roles(roles), seed, kept, "eval", concurrency=concurrency,
-            retry=retry_layer(clock, attempts), clock=clock,
+            retry=retry_layer(clock, attempts), clock=clock, prices=prices or Prices(),
         )  # fmt: skip
         return measure(job)
 

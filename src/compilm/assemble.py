@@ -10,6 +10,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .config import RoleSettings, RuntimeSettings
 from .engine import EnginePair, Layer
 from .errors import ConfigError
+from .prices import Prices
 
 if TYPE_CHECKING:
     import dspy
@@ -25,7 +26,9 @@ _WIRES = {"openai": "openai-chat", "anthropic": "anthropic-messages"}
 
 
 def roles_from(
-    settings: Mapping[str, RoleSettings], runtime: RuntimeSettings | None = None
+    settings: Mapping[str, RoleSettings],
+    runtime: RuntimeSettings | None = None,
+    prices: Prices | None = None,
 ) -> dict[str, dspy.LM]:
     """An LM for every configured role, `default` always among them.
 
@@ -36,7 +39,7 @@ def roles_from(
     >>> roles_from({})["default"].model
     'embedded/base'
     """
-    stacks = _stacks(runtime)
+    stacks = _stacks(runtime, prices)
     roles = {role: lm_for(role, found, stacks) for role, found in settings.items() if found.model}
     if roles and "default" not in roles:
         raise ConfigError(
@@ -67,11 +70,13 @@ def lm_for(role: str, settings: RoleSettings, stacks: Stacks | None = None) -> d
         from .runtime.embedded import embedded_lm
 
         return embedded_lm(settings.model[0])
-    return _stack_for(role, settings, stacks or _stacks(None)).lm
+    return _stack_for(role, settings, stacks or _stacks(None, None)).lm
 
 
 def stacks_from(
-    settings: Mapping[str, RoleSettings], runtime: RuntimeSettings | None = None
+    settings: Mapping[str, RoleSettings],
+    runtime: RuntimeSettings | None = None,
+    prices: Prices | None = None,
 ) -> dict[str, Stack]:
     """The stack of every role that asks providers.
 
@@ -79,7 +84,7 @@ def stacks_from(
     >>> [what for name, what in found["default"].lines if name == "provider"]
     ['1. openai/gpt-5-mini by dspy', '2. openai/gpt-5 by dspy']
     """
-    stacks = _stacks(runtime)
+    stacks = _stacks(runtime, prices)
     return {
         role: _stack_for(role, found, stacks)
         for role, found in settings.items()
@@ -87,10 +92,10 @@ def stacks_from(
     }
 
 
-def _stacks(runtime: RuntimeSettings | None) -> Stacks:
+def _stacks(runtime: RuntimeSettings | None, prices: Prices | None) -> Stacks:
     from .runtime.stack import Stacks
 
-    return Stacks(runtime or RuntimeSettings())
+    return Stacks(runtime or RuntimeSettings(), prices=prices)
 
 
 def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
@@ -108,7 +113,8 @@ def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
         *(
             _provider(role, settings, model, address, key)
             for model, address, key in zip(settings.model, addresses, keys, strict=True)
-        )
+        ),
+        role=role,
     )
 
 

@@ -138,12 +138,42 @@ def test_the_stack_of_each_role_is_told_as_it_is_built(keyless: Path, command: C
     told = found(command)
     assert [text.split()[0] for _, text in told["lm.default"]] == [
         "deadline", "coalesce", "retry", "fallback",
-        *["breaker", "limiter", "timeout", "provider"] * 2,
+        *["breaker", "limiter", "timeout", "price", "provider"] * 2,
     ]  # fmt: skip
     assert ("ok", "deadline   7 s for a call in all") in told["lm.default"]
     assert ("ok", "provider   2. anthropic/b by lean") in told["lm.default"]
     assert "lm.judge" not in told  # its key is missing, and that is told
     assert "lm.small" not in told  # in this process, with nothing between
+
+
+def test_a_price_is_told_and_an_unknown_one_is_marked(keyless: Path, command: Command) -> None:
+    chain = 'lm.default.model = ["openai/gpt-5-mini", "openai/unheard-of"]\n'
+    (keyless / "compilm.toml").write_text(f"{chain}runtime.prompt_cache = true")
+    told = [(sign, text) for sign, text in found(command)["lm.default"] if "price " in text]
+    (known, dollars), (unknown, said) = told
+    assert (known, "1. $0.25 in, $2 out for 1,000,000 tokens" in dollars) == ("ok", True)
+    assert (unknown, '[prices."openai/unheard-of"] gives one' in said) == ("!!", True)
+    given = '[prices."openai/unheard-of"]\ninput = 1\noutput = 3\n'
+    (keyless / "compilm.toml").write_text(chain + given)
+    assert ("ok", "price      2. $1 in, $3 out for 1,000,000 tokens (given)") in (
+        found(command)["lm.default"]
+    )
+
+
+def test_a_budget_is_told_and_one_that_cannot_be_kept_is_an_error(
+    keyless: Path, command: Command
+) -> None:
+    budget = "[runtime]\nbudget = { usd_per_day = 20, tokens_per_call = 9000 }\n"
+    budget += "tenant_budget = { calls_per_day = 100 }\n"
+    (keyless / "compilm.toml").write_text(f'lm.default.model = "openai/gpt-5-mini"\n{budget}')
+    wanted = "budget     $20 a day, 9,000 tokens a call; 100 calls a day and tenant"
+    assert found(command)["lm.default"][0] == ("ok", wanted)
+    (keyless / "compilm.toml").write_text(f'lm.default.model = "openai/unheard-of"\n{budget}')
+    ((sign, text),) = found(command)["lm.default"]
+    assert (sign, "there is a budget in usd, and the price of" in text) == ("xx", True)
+    (keyless / "compilm.toml").write_text("runtime.budget = { usd_per_week = 3 }")
+    done = command("doctor")
+    assert (done.code, "expected a table of calls_per_day" in done.err) == (2, True)
 
 
 def test_a_cache_is_told_and_not_made_and_a_file_that_is_none_is_told(

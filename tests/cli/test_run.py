@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Command, artifact
 
 from compilm.artifact import write
+from compilm.testing.engines import ScriptedEngine
+from compilm.testing.faults import FaultServer
 
 TEAMS = {"orders", "workshop", "returns", "billing"}
 
@@ -148,3 +151,41 @@ class TestLoading:
         roles = ("--set", "lm.default.model=embedded/base", "--set", "lm.rank.model=embedded/base")
         done = command("run", "build/desk", "message=x", *roles)
         assert (done.code, "no model is configured" in done.err) == (0, False)
+
+
+class TestSpending:
+    @pytest.fixture
+    def provider(self, desk: Path) -> Iterator[None]:
+        """A provider on loopback, configured for the starter."""
+        with FaultServer(ScriptedEngine([{"team": "workshop"}])) as server:
+            config = (desk / "compilm.toml").read_text().replace("[lm.default]", "[lm.unused]")
+            (desk / "compilm.toml").write_text(
+                f'{config}\n[lm.default]\nmodel = "openai/gpt-5-mini"\nengine = "lean"\n'
+                f'base_url = "{server.url}/v1"\nkey_env = "DESK_KEY"\n'
+            )
+            yield
+
+    @pytest.fixture(autouse=True)
+    def key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DESK_KEY", "k")
+
+    def test_is_told_with_the_answer(self, provider: None, desk: Path, command: Command) -> None:
+        done = command("run", "build/desk", "message=x", "--json")
+        assert done.json["team"] == "workshop"
+        assert (done.json["_spent"]["calls"], done.json["_spent"]["usd"] > 0) == (1, True)
+        assert "1 call (0 from the cache)" in done.err
+
+    def test_of_many_lines_is_told_once(
+        self, provider: None, desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        typed(monkeypatch, "".join(f'{{"message": "m{n}"}}\n' for n in range(5)))
+        done = command("run", "build/desk", "-", "--concurrency", "2")
+        assert [json.loads(line) for line in done.out.splitlines()] == [{"team": "workshop"}] * 5
+        assert done.err.count("5 calls (0 from the cache)") == 1
+
+    def test_over_a_budget_is_exit_code_5(
+        self, provider: None, desk: Path, command: Command
+    ) -> None:
+        budget = ("--set", "runtime.budget={ calls_per_day = 0 }")
+        done = command("run", "build/desk", "message=x", *budget)
+        assert (done.code, "the budget of 0 calls a day is used up" in done.err) == (5, True)

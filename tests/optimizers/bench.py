@@ -20,6 +20,7 @@ from compilm.optimizers.guard import Guard
 from compilm.optimizers.job import Job
 from compilm.optimizers.meter import Meter
 from compilm.optimizers.records import Writer
+from compilm.prices import Prices
 from compilm.programs import models
 
 from . import worlds
@@ -35,8 +36,9 @@ class Calls:
         self.writer = Writer(self.journal, "r", self.clock)
 
     def over(self, engine: EnginePair, lm: dspy.LM, role: str = "default") -> EnginePair:
-        recorded = Recorded(role, lm, self.answers, self.writer)
-        return stack(engine, recorded, Metered(role, str(lm.model), self.ledger, self.writer))
+        recorded = Recorded(role, lm, self.answers, self.writer, Prices())
+        metered = Metered(role, str(lm.model), self.ledger, self.writer, Prices())
+        return stack(engine, recorded, metered)
 
     def role(self, lm: dspy.LM, role: str = "default") -> dspy.LM:
         return models.role_lm(self.over(models.as_engine(lm), lm, role), lm)

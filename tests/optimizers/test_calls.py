@@ -17,6 +17,7 @@ from compilm.engine import EnginePair
 from compilm.errors import JournalError, ProviderRejected, RunStopped
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import SCOPE, Answer, Answers, Recorded, Scope
+from compilm.prices import Prices
 from compilm.programs import models
 from compilm.testing.engines import ScriptedEngine, scripted_lm
 
@@ -240,7 +241,9 @@ def test_a_task_waits_for_the_budget_without_stopping_the_loop() -> None:
 def test_an_answer_that_cannot_be_written_down_leaves_no_call_in_flight() -> None:
     calls = Calls()
     lm = scripted_lm(["yes"])
-    engine = Recorded("default", lm, calls.answers, calls.writer)(models.as_engine(lm)).sync
+    engine = Recorded("default", lm, calls.answers, calls.writer, Prices())(
+        models.as_engine(lm)
+    ).sync
     kept, calls.writer.journal = calls.journal, Full()  # type: ignore[assignment]
     with pytest.raises(JournalError):
         engine.complete(HI)
@@ -329,7 +332,9 @@ def test_streams_below_the_record_are_metered() -> None:
 
     calls = Calls(Budget(calls=2))
     lm = scripted_lm(["yes"])
-    pair = Metered("default", "scripted/model", calls.ledger, calls.writer)(models.as_engine(lm))
+    pair = Metered("default", "scripted/model", calls.ledger, calls.writer, Prices())(
+        models.as_engine(lm)
+    )
 
     async def both() -> list[Any]:
         return [event async for event in pair.asynchronous.stream(HI)]

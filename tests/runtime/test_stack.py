@@ -214,7 +214,7 @@ def test_a_stack_says_its_layers_in_their_order() -> None:
     made = Stacks(settings).over(dspy.LM("openai/a"), dspy.LM("anthropic/b"))
     assert [name for name, _ in made.lines] == [
         "deadline", "coalesce", "retry", "fallback",
-        *["breaker", "limiter", "timeout", "provider"] * 2,
+        *["breaker", "limiter", "timeout", "price", "provider"] * 2,
     ]  # fmt: skip
     assert "limiter    2. 8 at once, 60 requests a minute" in str(made)
     assert (made.lm.model, made.lm.fallbacks) == ("openai/a", ("anthropic/b",))

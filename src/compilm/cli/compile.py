@@ -135,6 +135,7 @@ def _asked(config: Config) -> dict[str, Any]:
     """The arguments that `compilm.compile` and `compilm.plan` share."""
     from ..optimizers.budget import Budget
     from ..optimizers.front import Constraints
+    from ..prices import Prices
 
     program, metric = program_of(config), metric_of(config)
     parts, settings = parts_of(config, program), config.compile
@@ -148,6 +149,7 @@ def _asked(config: Config) -> dict[str, Any]:
         "budget": Budget(**named) if named else None,
         "roles": roles_of(config),
         "seed": settings.seed,
+        "prices": Prices(config.prices),
         "concurrency": settings.concurrency,
         "freeze": settings.freeze,
         "constraints": Constraints(**settings.constraints),

@@ -136,18 +136,20 @@ def _texts(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
 def _stacks(config: Config) -> Iterator[Finding]:
     """What stands between the program and its providers, as it is built; nothing is asked."""
     from ..assemble import stacks_from
+    from ..prices import Prices
 
     for role, settings in config.lm.items():
         if not all(map(os.environ.get, _texts(settings.key_env))):
             continue  # told above
         try:
-            found = stacks_from({role: settings}, config.runtime)
+            found = stacks_from({role: settings}, config.runtime, Prices(config.prices))
         except ConfigError as error:
             yield Finding("xx", f"lm.{role}", str(error))
             continue
         for stack in found.values():
             for name, what in stack.lines:
-                yield Finding("ok", f"lm.{role}", f"{name:11}{what}")
+                sign = "!!" if name == "price" and "not known" in what else "ok"
+                yield Finding(sign, f"lm.{role}", f"{name:11}{what}")
 
 
 def _journal(config: Config) -> Iterator[Finding]:

@@ -80,6 +80,7 @@ def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Ou
     from ..api import evaluate
     from ..journal import open_journal
     from ..optimizers.budget import Budget
+    from ..prices import Prices
 
     program, roles = _subject(args.artifact, config, out)
     journal = open_journal(journal_path(config))
@@ -95,6 +96,7 @@ def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Ou
             seed=config.compile.seed,
             against=_reference(args.against, config),
             attempts=config.runtime.attempts,
+            prices=Prices(config.prices),
         )
     finally:
         journal.close()

@@ -67,13 +67,15 @@ def loaded(text: str, config: Config, out: Out) -> Runtime:
 def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
     """A model for each role that the artifact has; an embedded one is left to the runtime."""
     from ..assemble import lm_for, roles_from
+    from ..prices import Prices
     from ..runtime.stack import Stacks
 
+    prices = Prices(config.prices)
     roles = {"default", *found.models, *(each.role for each in found.predictors)}
     if config.lm:
-        bound = roles_from(config.lm, config.runtime)
+        bound = roles_from(config.lm, config.runtime, prices)
         return {role: lm for role, lm in bound.items() if role in roles}
-    stacks = Stacks(config.runtime)
+    stacks = Stacks(config.runtime, prices=prices)
     return {
         role: lm_for(role, RoleSettings(model=(model,)), stacks)
         for role, model in found.models.items()

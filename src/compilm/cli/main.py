@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import NoReturn
 
-from ..errors import CompilmError, ConfigError, ProgramError
+from ..errors import BudgetExceeded, CompilmError, ConfigError, ProgramError
 from .options import Parser, common
 from .out import Out
 
@@ -132,6 +132,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted; what was paid for is in the journal, the same command goes on"
+    if isinstance(spent := error.__cause__, BudgetExceeded):  # DSPy tells it in words of its own
+        return spent.exit_code, str(spent)
     kind = type(error)
     if kind.__module__.startswith("dspy.") and (
         kind.__name__.startswith("LM") or kind.__name__ == "ContextWindowExceededError"

@@ -8,13 +8,17 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CompilmError, UsageError
 from .inputs import Caller, given_inputs
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
+
+if TYPE_CHECKING:
+    from ..runtime.layers.book import Entry
 
 __all__ = ["arguments", "run"]
 
@@ -42,13 +46,31 @@ def run(args: argparse.Namespace, out: Out) -> int:
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
     caller = Caller(loaded(args.artifact, config, out))
-    if lines:
-        return _stream(caller, sys.stdin, config.runtime.concurrency, out)
-    answer = caller.answer(given)
-    out.emit(answer)
+    from ..runtime.layers.ledger import billed
+
+    with billed() as bill:
+        if lines:
+            code = _stream(caller, sys.stdin, config.runtime.concurrency, out)
+            _tell(bill.total, out)
+            return code
+        answer = caller.answer(given)
+    out.emit({**answer, **_spent(bill.total)})
+    _tell(bill.total, out)
     for name, value in answer.items():
         out.say(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
     return 0
+
+
+def _spent(total: Entry) -> dict[str, Any]:
+    """What an answer used, under a name that no output can have; empty where nobody was asked."""
+    return {"_spent": total.to_json()} if total.calls else {}
+
+
+def _tell(total: Entry, out: Out) -> None:
+    if total.calls:
+        calls = "1 call" if total.calls == 1 else f"{total.calls:,} calls"
+        told = f"{calls} ({total.hits:,} from the cache), {total.tokens:,} tokens"
+        out.note(f"{told}, {total.money}")
 
 
 def _stream(caller: Caller, lines: Iterable[str], concurrency: int, out: Out) -> int:
@@ -67,7 +89,8 @@ def _answers(
     with ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-run") as pool:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                waiting.append(pool.submit(_line, caller, line, number))
+                inside = copy_context()  # the bill of all lines is in it
+                waiting.append(pool.submit(inside.run, _line, caller, line, number))
             while len(waiting) >= concurrency or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:

@@ -100,6 +100,8 @@ class RuntimeSettings:
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
+    `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
+    `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
     file `cache_path`.
 
@@ -114,6 +116,9 @@ class RuntimeSettings:
     breaker: int = 5
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
+    tenant_budget: Mapping[str, float] = field(default_factory=dict)
+    prompt_cache: bool = False
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
@@ -147,6 +152,7 @@ class Config:
     name: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     metric: str | None = None
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: DataSettings = field(default_factory=DataSettings)
     lm: Mapping[str, RoleSettings] = field(default_factory=dict)
     compile: CompileSettings = field(default_factory=CompileSettings)

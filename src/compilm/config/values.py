@@ -176,6 +176,41 @@ def _constraints(value: Any) -> dict[str, float]:
     return {name: _number(0)(amount) for name, amount in value.items()}
 
 
+def _prices(value: Any) -> dict[str, dict[str, float]]:
+    """Dollars for a million tokens by model; which kinds there are, `compilm.prices` knows."""
+    expected = '{ "openai/llama" = { input = 0.2, output = 0.6 } }, US dollars for 1,000,000 tokens'
+    if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+        raise Wrong(expected)
+    rate = _number(0)
+    return {
+        model: {kind: rate(amount) for kind, amount in one.items()} for model, one in value.items()
+    }
+
+
+_COUNTED = ("calls_per_day", "tokens_per_day", "tokens_per_call")
+_LIMITS = (*_COUNTED, "usd_per_day", "usd_per_call")
+
+
+def _limits(*known: str) -> Callable[[Any], dict[str, float]]:
+    """Hard limits by name."""
+
+    def read(value: Any) -> dict[str, float]:
+        if not isinstance(value, dict) or set(value) - set(known):
+            raise Wrong(f"a table of {', '.join(known)}, such as {{ usd_per_day = 20.0 }}")
+        return {
+            name: _whole(0)(most) if name in _COUNTED else _number(0)(most)
+            for name, most in value.items()
+        }
+
+    return read
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong("true or false")
+    return value
+
+
 ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "model": _texts,
     "base_url": _text_or_texts,
@@ -189,6 +224,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "args": _table,
     "metric": _text,
+    "prices": _prices,
     "data.path": _text,
     "data.inputs": _texts,
     "data.labels": _labels,
@@ -219,12 +255,15 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
     "runtime.tokens_per_minute": _number(1),
+    "runtime.budget": _limits(*_LIMITS),
+    "runtime.tenant_budget": _limits("calls_per_day", "tokens_per_day", "usd_per_day"),
+    "runtime.prompt_cache": _flag,
     "runtime.cache": _one_of("none", "memory", "sqlite"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
     "track.mlflow": _text,
 }
-TOP = ("program", "name", "args", "metric")
+TOP = ("program", "name", "args", "metric", "prices")
 SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
 PATHS = {
     *("data.path", "data.train", "data.val", "data.test"),

@@ -22,6 +22,7 @@ from dspy import lm15
 from .. import canonical
 from ..engine import SAMPLE, EnginePair
 from ..errors import ProviderRejected, RunStopped
+from ..prices import Prices
 from ..programs import models
 from .budget import Ledger
 from .records import Writer
@@ -53,8 +54,10 @@ SCOPE: ContextVar[Scope | None] = ContextVar("compilm_rollout_scope", default=No
 class Metered:
     """A layer: each attempt is reserved, announced, made once and settled."""
 
-    def __init__(self, role: str, model: str, ledger: Ledger, writer: Writer) -> None:
-        self._role, self._model = role, model
+    def __init__(
+        self, role: str, model: str, ledger: Ledger, writer: Writer, prices: Prices
+    ) -> None:
+        self._role, self._model, self._prices = role, model, prices
         self._ledger, self._writer = ledger, writer
         self._longest = _TYPICAL_OUTPUT
 
@@ -84,7 +87,7 @@ class Metered:
         used = response.usage
         tokens = (used.input_tokens or 0) + (used.output_tokens or 0) if used else 0
         self._longest = max(self._longest, (used.output_tokens or 0) if used else 0)
-        cost = models.usd(response, self._model)
+        cost = self._prices.usd(response, self._model)
         self._ledger.settle(reserved=reserved, tokens=tokens or reserved, usd=cost)
 
     def failed(self, error: BaseException, reserved: int, request: lm15.Request) -> None:
@@ -217,8 +220,10 @@ class Answers:
 class Recorded:
     """A layer: answers from the journal, single flight, and every answer written before use."""
 
-    def __init__(self, role: str, lm: dspy.LM, answers: Answers, writer: Writer) -> None:
-        self.role, self.model = role, str(lm.model)
+    def __init__(
+        self, role: str, lm: dspy.LM, answers: Answers, writer: Writer, prices: Prices
+    ) -> None:
+        self.role, self.model, self._prices = role, str(lm.model), prices
         self._identity = models.identity(lm)
         self._answers, self._writer = answers, writer
 
@@ -241,7 +246,7 @@ class Recorded:
         return self._answers.claim(key)
 
     def answered(self, key: str, response: lm15.Response) -> None:
-        answer = Answer.of(response, models.usd(response, self.model))
+        answer = Answer.of(response, self._prices.usd(response, self.model))
         self._writer.call(key=key, role=self.role, model=response.model, **answer.to_json())
         self._answers.settle(key, answer)
 

@@ -17,6 +17,7 @@ from ..engine import Layer
 from ..errors import UsageError
 from ..journal import Journal
 from ..metrics import Metric
+from ..prices import Prices
 from ..programs import models
 from ..programs.predictors import fingerprint, shape
 from ..programs.reference import source_fingerprint
@@ -32,7 +33,7 @@ class Job:
 
     `roles` must hold `default`; `proposer` falls back to it. `retry` is the layer that repeats
     failed attempts. `optimizer` names one of DSPy's, with its `options`, in the place of the
-    level. Concurrency, journal, clock and retry do not change what comes out.
+    level. Concurrency, journal, clock, retry and prices do not change what comes out.
     """
 
     program: dspy.Module
@@ -56,6 +57,7 @@ class Job:
     split_note: str = ""
     optimizer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    prices: Prices = field(default_factory=Prices, repr=False)
 
     def __post_init__(self) -> None:
         _check(self.level, "level", int, "0, 1, 2 or 3")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dspy import lm15
-
 from ..metrics.stats import minimum_detectable, power
+from ..prices import Tokens
 from ..programs import models
 from .driven.estimate import rollouts_of
 from .job import Job
@@ -124,22 +123,16 @@ def _prompt_tokens(job: Job) -> tuple[float, float]:
 
 
 def _usd(job: Job, calls: Range, tokens: Range) -> Range | None:
-    model = str(job.roles["default"].model)
-
-    def price(all_tokens: float, all_calls: float) -> float | None:
-        out = int(all_calls * _ANSWER)
-        usage = lm15.Usage(input_tokens=max(0, int(all_tokens) - out), output_tokens=out)
-        message = lm15.Message.assistant((lm15.TextPart("."),))
-        name = model.partition("/")[2] or model
-        answer = lm15.Response(
-            id=None, model=name, message=message, finish_reason="stop", usage=usage
-        )
-        return models.usd(answer, model)
-
-    low, high = price(tokens.low, calls.low), price(tokens.high, calls.high)
-    if low is None or high is None:
+    price = job.prices.find(str(job.roles["default"].model))
+    if price is None:
         return None
+
+    def cost(all_tokens: float, all_calls: float) -> float:
+        out = int(all_calls * _ANSWER)
+        return price.usd(Tokens(max(0, int(all_tokens) - out), out))
+
     cap = job.budget.usd if job.budget.usd is not None else float("inf")
+    low, high = cost(tokens.low, calls.low), cost(tokens.high, calls.high)
     return Range(min(low, cap), min(high, cap))
 
 

@@ -89,9 +89,9 @@ class Session:
             engine = stack(
                 models.as_engine(lm),
                 *above,
-                Recorded(role, lm, self.answers, self.writer),
+                Recorded(role, lm, self.answers, self.writer, self.job.prices),
                 self.job.retry,
-                Metered(role, str(lm.model), self.ledger, self.writer),
+                Metered(role, str(lm.model), self.ledger, self.writer, self.job.prices),
             )
             self._role_lms[key] = models.role_lm(engine, lm)
         return self._role_lms[key]

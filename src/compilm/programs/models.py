@@ -7,7 +7,6 @@ layers go around it, and a `RoleLM` made of the result takes its place in a copy
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -32,7 +31,6 @@ __all__ = [
     "response_from_json",
     "response_to_json",
     "role_lm",
-    "usd",
 ]
 
 EMBEDDED = "embedded/"
@@ -119,34 +117,6 @@ def is_infrastructure(error: BaseException) -> bool:
         lm15.UnsupportedFeatureError,
     )
     return isinstance(error, Exception) and not isinstance(error, own)
-
-
-def usd(response: lm15.Response, model: str) -> float | None:
-    """What a response cost in US dollars by DSPy's bundled price table; `None` where unknown."""
-    if model.startswith(EMBEDDED):
-        return 0.0
-    provider, _, name = model.partition("/")
-    if not _has_price(provider, name or model, response.model):
-        return None
-    return _price(response, provider, name or model)
-
-
-@lru_cache(maxsize=1024)
-def _has_price(provider: str, model: str, answered_by: str) -> bool:
-    """Whether the table knows the model at all: a miss costs DSPy a scan of the whole table."""
-    message = lm15.Message.assistant((lm15.TextPart("."),))
-    usage = lm15.Usage(input_tokens=1, output_tokens=1)
-    probe = lm15.Response(
-        id=None, model=answered_by, message=message, finish_reason="stop", usage=usage
-    )
-    return _price(probe, provider, model) is not None
-
-
-def _price(response: lm15.Response, provider: str, model: str) -> float | None:
-    from dspy.clients.costs import estimate_cost
-
-    cost, _ = estimate_cost(response, provider=provider, requested_model=model)
-    return None if cost is None else float(cost)
 
 
 class _LMEngine:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from ..artifact import Artifact, read
 from ..errors import ArtifactError, ConfigError, ProgramError
+from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
 
@@ -133,6 +134,7 @@ def load(
     for each in artifact.predictors:
         if each.role != DEFAULT:
             found[each.path].lm = bound[each.role]
+    named(copy)
     declared = artifact.content["program"]
     inputs, optional = _inputs(declared["inputs"], copy)
     return Runtime(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -15,16 +14,21 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..config import RuntimeSettings
 from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
+from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
 from .caches import MemoryStore, SQLiteStore, Store
-from .layers.around import Shared
 from .layers.breaker import Breaker, Circuit
+from .layers.budget import Budget, PerCall
 from .layers.cache import Cache
 from .layers.coalesce import Coalesce
 from .layers.deadline import Deadline
 from .layers.fallback import Fallback, Target
+from .layers.ledger import Ledger
 from .layers.limiter import Gate, Limiter
+from .layers.prefix import marked, takes_marks
+from .layers.purse import Limits, Purse
 from .layers.retry import Retry
+from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 
@@ -79,6 +83,7 @@ class Stack:
     breaker    opens after 5 failures in a row
     limiter    32 at once
     timeout    45 s for one attempt
+    price      $0.25 in, $2 out for 1,000,000 tokens (shipped, 2026-11-26)
     provider   openai/gpt-5-mini by dspy
     """
 
@@ -101,6 +106,8 @@ class Stack:
 class Stacks:
     """Builds stacks that share what belongs to a provider: limits by account, circuits by model.
 
+    They share one `ledger`, which has the `prices`, and one `purse` where there is a budget.
+
     >>> from compilm.testing.engines import scripted_lm
     >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
     >>> well = scripted_lm([{"answer": "4"}], model="b/second")
@@ -111,16 +118,22 @@ class Stacks:
     """
 
     def __init__(
-        self, settings: RuntimeSettings | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: RuntimeSettings | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        prices: Prices | None = None,
     ) -> None:
         self._settings, self._clock = settings or RuntimeSettings(), clock
+        self.ledger, self.purse = Ledger(prices, clock), _purse(self._settings)
         self._store, self._own = _store(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
-    def over(self, *chain: dspy.LM | Provider) -> Stack:
+    def over(self, *chain: dspy.LM | Provider, role: str = "default") -> Stack:
         """One LM that asks the first of these, and the next where it cannot answer.
+
+        The ledger counts its calls under `role`.
 
         It asks as the first does: its settings go to all. A compile that is given this LM asks
         the first alone, with policies of its own. Raises `ConfigError` for an empty chain.
@@ -128,8 +141,8 @@ class Stacks:
         if not chain:
             raise ConfigError("a stack needs a model: name one, or several in order of fallback")
         providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
-        above, told = self._above(providers)
-        guarded = [self._guarded(provider) for provider in providers]
+        above, told = self._above(providers, role)
+        guarded = [self._guarded(provider, role) for provider in providers]
         first = providers[0]
         if len(providers) > 1:
             others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
@@ -149,7 +162,7 @@ class Stacks:
         with self._lock:
             return {key: circuit.openings for key, circuit in self._circuits.items()}
 
-    def _above(self, chain: list[Provider]) -> tuple[list[Layer], list[tuple[str, str]]]:
+    def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
         settings, clock = self._settings, self._clock
         retry = Retry(settings.attempts, clock=clock)
@@ -164,24 +177,45 @@ class Stacks:
                 0, Cache(self._store, settings.cache_ttl, source=_source(chain, self._own))
             )
             told.insert(0, ("cache", _kept(settings)))
-        return layers, told
+        if self.purse is not None:
+            told.insert(0, ("budget", str(self.purse)))
+            if self.purse.limits.is_per_call:
+                layers.insert(0, PerCall())
+        return [self.ledger.calls(role, [one.name for one in chain]), *layers], told
 
-    def _guarded(self, provider: Provider) -> tuple[EnginePair, list[tuple[str, str]]]:
+    def _guarded(self, provider: Provider, role: str) -> tuple[EnginePair, list[tuple[str, str]]]:
         """One provider under the layers that are its own."""
         settings, clock = self._settings, self._clock
         layers: list[Layer] = [
             Breaker(self._circuit(provider), clock),
             Limiter(self._gate(provider), clock),
             Timeout(settings.timeout, provider.blocks, clock),
-            _Named(provider.model or provider.name),
+            *self._counted(provider, role),
+            _named(provider),
         ]
         told = [
             ("breaker", f"opens after {settings.breaker} failures in a row"),
             ("limiter", _limits(settings)),
             ("timeout", f"{settings.timeout:g} s for one attempt"),
+            ("price", _costs(provider.name, self.ledger.prices.find(provider.name))),
             ("provider", f"{provider.name} by {provider.engine}"),
         ]
+        if self._marks(provider):
+            told.insert(-1, ("prefix", "what stays the same is marked for the provider's cache"))
         return stack(provider.pair, *layers), told
+
+    def _counted(self, provider: Provider, role: str) -> list[Layer]:
+        """What an attempt may take and took; below the timeout, where late answers still pass."""
+        layers: list[Layer] = [self.ledger.attempts(role, provider.name)]
+        if self.purse is not None:
+            price = self.ledger.prices.find(provider.name)
+            layers.insert(0, Budget(self.purse, provider.name, price, self._clock))
+        if self._marks(provider):
+            layers.insert(0, Rewrite(marked))
+        return layers
+
+    def _marks(self, provider: Provider) -> bool:
+        return self._settings.prompt_cache and takes_marks(provider.name)
 
     def _attempt(self, provider: Provider) -> EnginePair:
         """One attempt as a compile makes it: within the limits, and as long as a call may take."""
@@ -190,7 +224,7 @@ class Stacks:
         if settings.requests_per_minute or settings.tokens_per_minute:
             limits.append(Limiter(self._gate(provider), clock))
         timeout = Timeout(max(settings.timeout, settings.deadline), provider.blocks, clock)
-        return stack(provider.pair, *limits, timeout, _Named(provider.model or provider.name))
+        return stack(provider.pair, *limits, timeout, _named(provider))
 
     def _gate(self, provider: Provider) -> Gate:
         settings = self._settings
@@ -225,6 +259,21 @@ def _store(settings: RuntimeSettings, clock: Clock) -> Store | None:
     raise ConfigError(f"runtime.cache is {settings.cache!r}: expected none, memory or sqlite")
 
 
+def _purse(settings: RuntimeSettings) -> Purse | None:
+    """What may be spent, if that is limited; all stacks of one `Stacks` share it."""
+    if not (settings.budget or settings.tenant_budget):
+        return None
+    whole: dict[str, Any] = dict(settings.budget)
+    each: dict[str, Any] = dict(settings.tenant_budget)
+    return Purse(Limits(**whole), Limits(**each))
+
+
+def _costs(model: str, price: Price | None) -> str:
+    if price is None:
+        return f'not known, so its calls are counted without: [prices."{model}"] gives one'
+    return f"${price.input:g} in, ${price.output:g} out for 1,000,000 tokens ({price.source})"
+
+
 def _source(chain: list[Provider], own: str) -> str:
     """What makes two chains answer differently: each model, where it is asked, with what."""
     told = []
@@ -250,40 +299,7 @@ def _limits(settings: RuntimeSettings) -> str:
     return ", ".join(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A layer: every request below is for this model, whoever the program asked."""
-
-    model: str
-
-    def __call__(self, inner: EnginePair) -> EnginePair:
-        return EnginePair(_Naming(self, inner.sync), _AsyncNaming(self, inner.asynchronous))
-
-    def asked(self, request: Any) -> Any:
-        return request if request.model == self.model else replace(request, model=self.model)
-
-
-class _Naming(Shared):
-    def __init__(self, policy: _Named, inner: Any) -> None:
-        super().__init__(inner)
-        self._policy = policy
-
-    def complete(self, request: Any) -> Any:
-        return self._inner.complete(self._policy.asked(request))
-
-    def stream(self, request: Any) -> Iterator[Any]:
-        found: Iterator[Any] = self._inner.stream(self._policy.asked(request))
-        return found
-
-
-class _AsyncNaming(Shared):
-    def __init__(self, policy: _Named, inner: Any) -> None:
-        super().__init__(inner)
-        self._policy = policy
-
-    async def complete(self, request: Any) -> Any:
-        return await self._inner.complete(self._policy.asked(request))
-
-    def stream(self, request: Any) -> AsyncIterator[Any]:
-        found: AsyncIterator[Any] = self._inner.stream(self._policy.asked(request))
-        return found
+def _named(provider: Provider) -> Layer:
+    """Every request below is for this model, whoever the program asked."""
+    model = provider.model or provider.name
+    return Rewrite(lambda r: r if r.model == model else replace(r, model=model))

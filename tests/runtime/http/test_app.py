@@ -194,7 +194,8 @@ class TestProblems:
         ("error", "status", "code"),
         [
             (Refused("the breaker is open", retry_after=2.2), 503, "refused"),
-            (BudgetExceeded("the budget is used up"), 503, "refused"),
+            (BudgetExceeded("secret text"), 402, "budget"),
+            (BudgetExceeded("secret text", retry_after=60.0), 429, "budget"),
             (CallFailed("secret text"), 502, "model-failed"),
             (ProviderRejected("secret text"), 502, "model-failed"),
             (dspy.LMRateLimitError("secret text"), 502, "model-failed"),

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingExtra, Refused
+from ..layers.ledger import billed
 from . import problems
 from .schema import answer_of, request_model, response_model
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ..layers.book import Entry
     from ..load import Runtime
 
 __all__ = ["create_app"]
@@ -97,7 +99,9 @@ def _add_programs(app: FastAPI, served: Served) -> None:
     async def run(request: Request, body: Any) -> JSONResponse:
         given = {name: getattr(body, name) for name in body.model_fields_set}
         try:
-            return JSONResponse(await served.answer(given))
+            with billed() as bill:
+                answer = await served.answer(given)
+            return JSONResponse(answer, headers=_usage(bill.total))
         except Exception as error:  # border: whatever a call raises becomes a problem document
             return problems.answer(request, error)
 
@@ -116,6 +120,13 @@ def _add_programs(app: FastAPI, served: Served) -> None:
     async def programs() -> dict[str, Any]:
         fields = {"inputs": served.runtime.inputs, "outputs": served.runtime.outputs}
         return {"programs": [{"name": served.name, "digest": served.digest, **fields}]}
+
+
+def _usage(total: Entry) -> dict[str, str]:
+    """What an answer used, as a header; an unknown price is said."""
+    usd = "unknown" if total.usd is None else f"{total.usd:.6f}"
+    told = f"calls={total.calls}, hits={total.hits}, tokens={total.tokens}, usd={usd}"
+    return {"X-Program-Usage": told}
 
 
 def _add_health(app: FastAPI, served: Served) -> None:

@@ -7,7 +7,7 @@ import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ...errors import CallFailed, Refused, UsageError
+from ...errors import BudgetExceeded, CallFailed, Refused, UsageError
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -22,6 +22,7 @@ _TITLES = {
     "not-json": "The body is not said to be JSON",
     "not-found": "There is nothing at this address",
     "not-allowed": "This address is not asked this way",
+    "budget": "A budget has no room for this call",
     "refused": "Nothing was tried; ask again later",
     "model-failed": "A model did not answer",
     "deadline": "The answer did not come in time",
@@ -43,9 +44,12 @@ def install(app: Any) -> None:
 def answer(request: Request, error: Exception) -> JSONResponse:
     """The problem document for what a program's call raised; what is not said is logged.
 
-    `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong input
-    422, anything else 500.
+    A budget of the day is 429 with `Retry-After`, one of a call 402: it would not help to ask
+    again. `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong
+    input 422, anything else 500.
     """
+    if isinstance(spent := error.__cause__ or error, BudgetExceeded):
+        return _over_budget(spent)
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
     if isinstance(cause := error.__cause__, Refused):  # DSPy tells a refusal of ours in its words
@@ -61,6 +65,14 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, CallFailed) or _is_models(error):
         return _problem(502, "model-failed", f"the call ended with {kind}", instance=marked)
     return _problem(500, "internal", "the log has the reason under this id", instance=marked)
+
+
+def _over_budget(error: BudgetExceeded) -> JSONResponse:
+    """Without figures: how much may be spent is nobody's business but the operator's."""
+    if error.retry_after is None:
+        return _problem(402, "budget", "this call would take more than one call may")
+    told = "what may be spent in a day is spent"
+    return _problem(429, "budget", told, retry_after=error.retry_after)
 
 
 def _is_models(error: Exception) -> bool:

@@ -54,8 +54,8 @@ class Admission(Protocol[Ticket]):
         """Let a call in from this task, perhaps after a wait."""
         ...
 
-    def leave(self, ticket: Ticket, usage: Any, error: BaseException | None) -> None:
-        """What came of it: the usage of its answer where known, or the error."""
+    def leave(self, ticket: Ticket, answer: Any, error: BaseException | None) -> None:
+        """What came of it: the answer or the last event of its stream, or the error."""
         ...
 
 
@@ -79,7 +79,7 @@ class _Around(Shared, Generic[Ticket]):
         except BaseException as error:  # border: the policy hears how it ended; it passes
             self._policy.leave(ticket, None, error)
             raise
-        self._policy.leave(ticket, response.usage, None)
+        self._policy.leave(ticket, response, None)
         return response
 
     def stream(self, request: Any) -> Iterator[Any]:
@@ -97,7 +97,7 @@ class _Around(Shared, Generic[Ticket]):
         except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
-        self._policy.leave(ticket, progress.end.usage, None)
+        self._policy.leave(ticket, progress.end, None)
 
 
 class _AsyncAround(Shared, Generic[Ticket]):
@@ -112,7 +112,7 @@ class _AsyncAround(Shared, Generic[Ticket]):
         except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
-        self._policy.leave(ticket, response.usage, None)
+        self._policy.leave(ticket, response, None)
         return response
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
@@ -130,4 +130,4 @@ class _AsyncAround(Shared, Generic[Ticket]):
         except BaseException as error:  # border: as above
             self._policy.leave(ticket, None, error)
             raise
-        self._policy.leave(ticket, progress.end.usage, None)
+        self._policy.leave(ticket, progress.end, None)

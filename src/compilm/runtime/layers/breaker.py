@@ -180,7 +180,7 @@ class Breaker:
         """The permit of a call that starts now."""
         return self.enter(request)
 
-    def leave(self, ticket: int, usage: Any, error: BaseException | None) -> None:  # noqa: ARG002
+    def leave(self, ticket: int, answer: Any, error: BaseException | None) -> None:  # noqa: ARG002
         """Record what came of it."""
         answered = True if error is None else None
         if error is not None and kind_of(error) in _COUNTING:

@@ -20,6 +20,7 @@ from ...engine import EnginePair, Sample
 from ...programs import models
 from ..caches.store import Store
 from .around import Shared
+from .kept import marked, usage_of
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
@@ -27,7 +28,6 @@ __all__ = ["Cache", "Counts", "is_worth_keeping", "usage_of"]
 
 _log = logging.getLogger(__name__)
 _FORMAT = "compilm-cache/1"  # in every key: what another version kept is never found
-_MARK = "compilm_cache"
 _WHOLE = frozenset({"stop", "tool_call"})
 _NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
 
@@ -44,20 +44,6 @@ def is_worth_keeping(response: Any) -> bool:
     parts = response.message.parts
     refused = any(isinstance(part, lm15.RefusalPart) for part in parts)
     return response.finish_reason in _WHOLE and bool(parts) and not refused
-
-
-def usage_of(response: Any) -> dict[str, int] | None:
-    """What the answer cost in tokens when it was made; `None` for one that was not kept.
-
-    >>> from compilm.runtime.caches import MemoryStore
-    >>> from compilm.testing.layer_kit import CountingEngine, request
-    >>> pair = Cache(MemoryStore())(CountingEngine().pair)
-    >>> first, second = (pair.sync.complete(request("yes")) for _ in range(2))
-    >>> print(usage_of(first), usage_of(second))
-    None {'input_tokens': 10, 'output_tokens': 5}
-    """
-    found = (response.provider_data or {}).get(_MARK)
-    return dict(found["usage"]) if isinstance(found, dict) else None
 
 
 class Counts:
@@ -182,12 +168,7 @@ class Cache:
     def _read(self, value: bytes) -> Any:
         try:
             response = models.response_from_json(json.loads(value))
-            used = {
-                name: count
-                for name in ("input_tokens", "output_tokens")
-                if (count := getattr(response.usage, name)) is not None
-            }
-            return replace(response, usage=_NOTHING, provider_data={_MARK: {"usage": used}})
+            return replace(response, usage=_NOTHING, provider_data=marked(response.usage))
         except Exception as error:  # border: what a store holds may be anything
             self.failed(error)
             return None

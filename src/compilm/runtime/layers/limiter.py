@@ -269,9 +269,9 @@ class Limiter:
         now = self.clock.now()
         return self.gate.look(ticket, now, remaining(now))
 
-    def leave(self, ticket: Ticket, usage: Any, error: BaseException | None) -> None:
+    def leave(self, ticket: Ticket, answer: Any, error: BaseException | None) -> None:
         """Give the place back and correct the tokens."""
-        used = None
+        used, usage = None, None if answer is None else answer.usage
         if usage is not None and usage.output_tokens is not None:
             self._longest = max(self._longest, usage.output_tokens)
             used = float((usage.input_tokens or 0) + usage.output_tokens)

@@ -16,6 +16,7 @@ from ... import errors
 
 __all__ = [
     "Kind",
+    "budget_exceeded",
     "circuit_open",
     "deadline_exceeded",
     "kind_of",
@@ -23,6 +24,7 @@ __all__ = [
     "none_answered",
     "retry_after_of",
     "timed_out",
+    "unpriced_tools",
 ]
 
 Kind: TypeAlias = Literal["refused", "limited", "failed", "garbled", "elsewhere", "account", "own"]
@@ -47,6 +49,7 @@ _GARBLED = (
 )  # fmt: skip
 # The first that fits counts: special cases stand before what they are cases of.
 _TABLE: tuple[tuple[Kind, tuple[type[Exception], ...]], ...] = (
+    ("own", (errors.BudgetExceeded,)),  # a limit of the caller, whichever provider is asked
     ("refused", _REFUSED),
     ("limited", _LIMITED),
     ("failed", _FAILED),
@@ -121,6 +124,10 @@ class LimitReached(_Plain, errors.LimitReached, lm15.RateLimitError):
     __doc__ = errors.LimitReached.__doc__
 
 
+class BudgetExceeded(_Plain, errors.BudgetExceeded, lm15.BillingError):
+    __doc__ = errors.BudgetExceeded.__doc__
+
+
 class NoneAnswered(_Plain, errors.NoneAnswered, lm15.ProviderError):
     __doc__ = errors.NoneAnswered.__doc__
 
@@ -143,6 +150,28 @@ def limit_reached(name: str, wait: float, left: float) -> errors.LimitReached:
         "raise the limit, allow more seconds, or ask less at once"
     )
     return LimitReached(told, retry_after=wait)
+
+
+def budget_exceeded(limit: str, tenant: str, retry_after: float | None) -> errors.BudgetExceeded:
+    """The error of a call that a budget has no room for; without `retry_after` it never has."""
+    whose = f" of tenant {tenant!r}" if tenant else ""
+    if retry_after is None:
+        told = f"this call would take more than its budget of {limit}: ask for less, or raise it"
+    else:
+        hours = retry_after / 3600
+        told = (
+            f"the budget of {limit}{whose} is used up: what is left does not cover this call; a "
+            f"new day begins in {hours:.1f} h (UTC)"
+        )
+    return BudgetExceeded(told, retry_after=retry_after)
+
+
+def unpriced_tools() -> errors.BudgetExceeded:
+    """The error of a call with tools of the provider, under a budget in money."""
+    return BudgetExceeded(
+        "there is a budget in usd, and what the tools cost that the provider runs is not known: "
+        "leave them out, or give a budget in tokens"
+    )
 
 
 def none_answered(failures: Sequence[tuple[str, Exception]]) -> errors.NoneAnswered:
