@@ -27,8 +27,9 @@ class RoleSettings:
     """How one role is answered: its models in order of fallback, and how to ask them.
 
     `key_env` names the environment variable that holds the key; the key itself is never kept.
-    `base_url` and `key_env` are one text, or one for each model. `engine` is what asks: `dspy`,
-    `lean` or `sdk`.
+    `base_url`, `key_env` and `api` are one text, or one for each model. `engine` is what asks:
+    `dspy`, `lean` or `sdk`. `api` is what it speaks where a provider has several: `chat` or
+    `responses`, of OpenAI.
     """
 
     model: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class RoleSettings:
     max_tokens: int | None = None
     key_env: str | tuple[str, ...] | None = None
     engine: str = "dspy"
+    api: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

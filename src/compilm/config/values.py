@@ -61,6 +61,18 @@ def _one_of(*known: str) -> Callable[[Any], str]:
     return read
 
 
+def _one_of_each(*known: str) -> Callable[[Any], str | tuple[str, ...]]:
+    """One text for all models, or one for each."""
+
+    def read(value: Any) -> str | tuple[str, ...]:
+        found = _text_or_texts(value)
+        if not set(found if isinstance(found, tuple) else (found,)) <= set(known):
+            raise Wrong(f"one of {', '.join(known)}, or a list with one for each model")
+        return found
+
+    return read
+
+
 def _number(low: float = -_INFINITE, high: float = _INFINITE) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -218,6 +230,7 @@ ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": _whole(1),
     "key_env": _text_or_texts,
     "engine": _one_of("dspy", "lean", "sdk"),
+    "api": _one_of_each("chat", "responses", "messages"),
 }
 KEYS: dict[str, Callable[[Any], Any]] = {
     "program": _text,
