@@ -120,6 +120,7 @@ def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
             for model, address, key, api in zip(settings.model, addresses, keys, apis, strict=True)
         ),
         role=role,
+        order=settings.order,
     )
 
 

@@ -29,7 +29,8 @@ class RoleSettings:
     `key_env` names the environment variable that holds the key; the key itself is never kept.
     `base_url`, `key_env` and `api` are one text, or one for each model. `engine` is what asks:
     `dspy`, `lean` or `sdk`. `api` is what it speaks where a provider has several: `chat` or
-    `responses`, of OpenAI.
+    `responses`, of OpenAI. `order` is which model of a chain is asked first: as `given`, or by
+    `cost` or `latency`.
     """
 
     model: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class RoleSettings:
     key_env: str | tuple[str, ...] | None = None
     engine: str = "dspy"
     api: str | tuple[str, ...] | None = None
+    order: str = "given"
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,7 @@ ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": _whole(1),
     "key_env": _text_or_texts,
     "engine": _one_of("dspy", "lean", "sdk"),
+    "order": _one_of("given", "cost", "latency"),
     "api": _one_of_each("chat", "responses", "messages"),
 }
 KEYS: dict[str, Callable[[Any], Any]] = {

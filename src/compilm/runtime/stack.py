@@ -16,6 +16,7 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
+from ..randomness import rng
 from .caches import MemoryStore, SQLiteStore, Store
 from .layers.breaker import Breaker, Circuit
 from .layers.budget import Budget, PerCall
@@ -25,6 +26,7 @@ from .layers.deadline import Deadline
 from .layers.fallback import Fallback, Target
 from .layers.ledger import Ledger
 from .layers.limiter import Gate, Limiter
+from .layers.order import ByCost, ByLatency, Order, Resting
 from .layers.prefix import marked, takes_marks
 from .layers.purse import Limits, Purse
 from .layers.retry import Retry
@@ -35,6 +37,11 @@ from .layers.timeout import Timeout
 __all__ = ["Provider", "Stack", "Stacks"]
 
 _CACHE = ".compilm/cache.db"
+_FIRST = {
+    "given": "",
+    "cost": ", the cheapest for a call first",
+    "latency": ", the fastest of late first",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +137,30 @@ class Stacks:
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
-    def over(self, *chain: dspy.LM | Provider, role: str = "default") -> Stack:
+    def over(
+        self, *chain: dspy.LM | Provider, role: str = "default", order: str = "given"
+    ) -> Stack:
         """One LM that asks the first of these, and the next where it cannot answer.
 
-        The ledger counts its calls under `role`.
+        The ledger counts its calls under `role`. With the order `cost` or `latency`, it is the
+        cheapest for a call or the fastest of late that is asked first.
 
         It asks as the first does: its settings go to all. A compile that is given this LM asks
         the first alone, with policies of its own. Raises `ConfigError` for an empty chain.
         """
         if not chain:
             raise ConfigError("a stack needs a model: name one, or several in order of fallback")
+        if order not in _FIRST:
+            raise ConfigError(f"the order {order!r} is none: it is one of {', '.join(_FIRST)}")
         providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
         above, told = self._above(providers, role)
         guarded = [self._guarded(provider, role) for provider in providers]
         first = providers[0]
         if len(providers) > 1:
             others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
-            above.append(Fallback(others[1:], name=first.name, clock=self._clock))
-            told.append(("fallback", f"{len(providers)} models, each once a round"))
+            ranks = self._order(order, providers, role)
+            above.append(Fallback(others[1:], name=first.name, order=ranks, clock=self._clock))
+            told.append(("fallback", f"{len(providers)} models, each once a round{_FIRST[order]}"))
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
@@ -156,6 +169,19 @@ class Stacks:
         lm.attempt = self._attempt(first)
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
         return Stack(lm, tuple(told), pair)
+
+    def _order(self, order: str, chain: list[Provider], role: str) -> Order | None:
+        """What ranks a chain anew for each call; `None` where it stays as given."""
+
+        def rests(provider: Provider) -> Resting:
+            circuit = self._circuit(provider)
+            return lambda now: circuit.state(now) == "open"
+
+        resting = [rests(provider) for provider in chain]
+        if order == "cost":
+            names = [provider.name for provider in chain]
+            return ByCost(names, [self.ledger.prices.find(name) for name in names], resting)
+        return ByLatency(resting, rng(0, "order", role)) if order == "latency" else None
 
     def openings(self) -> dict[tuple[str, str], int]:
         """How often the circuit of each (account, model) has opened."""

@@ -136,7 +136,7 @@ class StandIns:
         ]
         for place, provider in enumerate(providers[1:], start=1):
             providers[place] = replace(provider, pair=around(self._fallen, provider.pair))
-        found = self._stacks.over(*providers)
+        found = self._stacks.over(*providers, order=chain.order)
         opening.callback(found.close)
         counted = around(self._count, found.pair)
         return role_lm(counted, providers[0].like)
