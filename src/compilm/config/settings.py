@@ -104,6 +104,7 @@ class RuntimeSettings:
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
+    With `resume`, a stream of text that breaks off is gone on with by the next model.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
@@ -123,6 +124,7 @@ class RuntimeSettings:
     budget: Mapping[str, float] = field(default_factory=dict)
     tenant_budget: Mapping[str, float] = field(default_factory=dict)
     prompt_cache: bool = False
+    resume: bool = False
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None

@@ -272,6 +272,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.budget": _limits(*_LIMITS),
     "runtime.tenant_budget": _limits("calls_per_day", "tokens_per_day", "usd_per_day"),
     "runtime.prompt_cache": _flag,
+    "runtime.resume": _flag,
     "runtime.cache": _one_of("none", "memory", "sqlite"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,

@@ -16,32 +16,25 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
-from ..randomness import rng
 from .caches import MemoryStore, SQLiteStore, Store
 from .layers.breaker import Breaker, Circuit
 from .layers.budget import Budget, PerCall
 from .layers.cache import Cache
 from .layers.coalesce import Coalesce
 from .layers.deadline import Deadline
-from .layers.fallback import Fallback, Target
 from .layers.ledger import Ledger
 from .layers.limiter import Gate, Limiter
-from .layers.order import ByCost, ByLatency, Order, Resting
 from .layers.prefix import marked, takes_marks
 from .layers.purse import Limits, Purse
 from .layers.retry import Retry
 from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
+from .routing import falling, order_of, route_lines
 
 __all__ = ["Provider", "Stack", "Stacks"]
 
 _CACHE = ".compilm/cache.db"
-_FIRST = {
-    "given": "",
-    "cost": ", the cheapest for a call first",
-    "latency": ", the fastest of late first",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +143,12 @@ class Stacks:
         """
         if not chain:
             raise ConfigError("a stack needs a model: name one, or several in order of fallback")
-        if order not in _FIRST:
-            raise ConfigError(f"the order {order!r} is none: it is one of {', '.join(_FIRST)}")
         providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
         above, told = self._above(providers, role)
         guarded = [self._guarded(provider, role) for provider in providers]
         first = providers[0]
-        if len(providers) > 1:
-            others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
-            ranks = self._order(order, providers, role)
-            above.append(Fallback(others[1:], name=first.name, order=ranks, clock=self._clock))
-            told.append(("fallback", f"{len(providers)} models, each once a round{_FIRST[order]}"))
+        above += self._routed(providers, [pair for pair, _ in guarded], role, order)
+        told += route_lines(len(providers), order, resume=self._settings.resume)
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
@@ -170,23 +158,21 @@ class Stacks:
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
         return Stack(lm, tuple(told), pair)
 
-    def _order(self, order: str, chain: list[Provider], role: str) -> Order | None:
-        """What ranks a chain anew for each call; `None` where it stays as given."""
-
-        def rests(provider: Provider) -> Resting:
-            circuit = self._circuit(provider)
-            return lambda now: circuit.state(now) == "open"
-
-        resting = [rests(provider) for provider in chain]
-        if order == "cost":
-            names = [provider.name for provider in chain]
-            return ByCost(names, [self.ledger.prices.find(name) for name in names], resting)
-        return ByLatency(resting, rng(0, "order", role)) if order == "latency" else None
-
     def openings(self) -> dict[tuple[str, str], int]:
         """How often the circuit of each (account, model) has opened."""
         with self._lock:
             return {key: circuit.openings for key, circuit in self._circuits.items()}
+
+    def _routed(
+        self, chain: list[Provider], pairs: list[EnginePair], role: str, order: str
+    ) -> list[Layer]:
+        """The layer that makes one of several, or goes on with what one of them began."""
+        names, resume = [provider.name for provider in chain], self._settings.resume
+        circuits = [self._circuit(provider) for provider in chain]
+        ranks = order_of(order, names, circuits, self.ledger.prices, role)
+        if len(chain) == 1 and not resume:
+            return []
+        return [falling(names, pairs, ranks, resume=resume, clock=self._clock)]
 
     def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""

@@ -21,6 +21,7 @@ from ...programs import models
 from ..caches.store import Store
 from .around import Shared
 from .kept import marked, usage_of
+from .resume import was_resumed
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
@@ -33,7 +34,7 @@ _NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
 
 
 def is_worth_keeping(response: Any) -> bool:
-    """Whether this answer may stand for later ones: whole, and neither refused nor filtered.
+    """Whether this answer may stand for later ones: whole, in one piece, not refused or filtered.
 
     >>> from dataclasses import replace
     >>> from compilm.testing.layer_kit import CountingEngine, request
@@ -43,7 +44,8 @@ def is_worth_keeping(response: Any) -> bool:
     """
     parts = response.message.parts
     refused = any(isinstance(part, lm15.RefusalPart) for part in parts)
-    return response.finish_reason in _WHOLE and bool(parts) and not refused
+    is_whole = response.finish_reason in _WHOLE and not was_resumed(response)
+    return is_whole and bool(parts) and not refused
 
 
 class Counts:

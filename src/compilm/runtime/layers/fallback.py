@@ -27,8 +27,9 @@ from ...engine import EnginePair, remaining
 from .around import Shared
 from .order import Order, watching
 from .outcomes import deadline_exceeded
+from .resume import Resumption, blaming
 from .round import Round
-from .streams import aclose, aopening, close, opening
+from .streams import aclose, aopening, chained, close, opening
 from .threads import Threads
 
 __all__ = ["Fallback", "Target"]
@@ -40,6 +41,8 @@ Call = TypeVar("Call", bound="Future[Any] | asyncio.Task[Any]")
 class Target:
     """A provider of a chain: its name in errors, its engines, and its model if it is another.
 
+    `prefills` says that it goes on from the beginning of an answer that a request ends with.
+
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> Target("openai", CountingEngine().pair, model="gpt-5-mini").asked(request("hi")).model
     'gpt-5-mini'
@@ -48,6 +51,7 @@ class Target:
     name: str
     pair: EnginePair
     model: str | None = None
+    prefills: bool = False
 
     def asked(self, request: Any) -> Any:
         """The request as this provider is asked it."""
@@ -62,8 +66,9 @@ class Fallback:
     design/runtime.md), when `accept` refuses an answer, and, with `hedge`, when there is no
     answer after so many seconds: then both go on, the first answer wins and the other call is
     cancelled (a thread is left behind). The answer's `model` says who gave it. A stream falls
-    back until its first delta; what fails after it passes. One failure passes as it is; of
-    several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.
+    back until its first delta; what fails after it passes, or with `resume` is gone on with, if it
+    is plain text: the next provider, or else the same, is asked for the rest. One failure passes
+    as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.
 
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> down = CountingEngine(lambda _: lm15.ServerError("down"))
@@ -78,11 +83,13 @@ class Fallback:
     hedge: float | None = None
     accept: Callable[[Any], bool] | None = None
     order: Order | None = None
+    resume: bool = False
+    prefills: bool = False
     clock: Clock = SYSTEM_CLOCK
     threads: Threads = field(default_factory=Threads, repr=False)
 
     def __call__(self, inner: EnginePair) -> EnginePair:
-        targets = (Target(self.name, inner), *self.others)
+        targets = (Target(self.name, inner, prefills=self.prefills), *self.others)
         return EnginePair(_Falling(self, targets), _AsyncFalling(self, targets))
 
     def checked(self, response: Any) -> Any:
@@ -118,6 +125,20 @@ class _Chain(Shared):
         if order is not None:
             members = order.ranked(request, self._policy.clock.now(), is_stream=is_stream)
         return Round([self._chain[member].name for member in members]), members
+
+    def _telling(self, request: Any) -> Resumption:
+        """The stream as the caller will see it; each of the chain may break once."""
+        return Resumption(request, len(self._chain) if self._policy.resume else 0)
+
+    def _rest(
+        self, told: Resumption, members: list[int], member: int, error: Exception
+    ) -> tuple[Round, list[int]]:
+        """The round that goes on with a stream which broke; the error, where none does."""
+        if self._policy.left() <= 0 or not told.broke(self._chain[member].name, error):
+            raise error
+        # Those before it have just failed; the one that broke is better than none.
+        left = [*members[members.index(member) + 1 :], member]
+        return Round([self._chain[each].name for each in left]), left
 
     def _watched(self, member: int, *, is_stream: bool = False) -> Any:
         return watching(self._policy.order, member, self._policy.clock, is_stream=is_stream)
@@ -201,20 +222,28 @@ class _Falling(_Chain):
         return self._done(calls, is_open)
 
     def stream(self, request: Any) -> Iterator[Any]:
-        def opened(member: int) -> tuple[int, list[Any], Any]:
-            target = self._chain[member]
-            with self._watched(member, is_stream=True):
-                source = target.pair.sync.stream(target.asked(request))
-                return member, opening(source), source
+        told, begun = self._telling(request), self._round(request, is_stream=True)
+        broken: Exception | None = None
+        while True:
+            with blaming(broken):
+                member, head, source = self._each(begun, partial(self._opened, told))
+            try:
+                for event in chain(head, source):
+                    if event.type == "end":
+                        self._policy.heard(member, request, event)
+                    yield from told.shown(event)
+                return
+            except Exception as error:  # border: it is gone on with, or it passes
+                begun, broken = self._rest(told, begun[1], member, error), error
+            finally:
+                close(source)
 
-        member, head, source = self._each(self._round(request, is_stream=True), opened)
-        try:
-            for event in chain(head, source):
-                if event.type == "end":
-                    self._policy.heard(member, request, event)
-                yield event
-        finally:
-            close(source)
+    def _opened(self, told: Resumption, member: int) -> tuple[int, list[Any], Any]:
+        target = self._chain[member]
+        with self._watched(member, is_stream=True):
+            asked = target.asked(told.asked(prefills=target.prefills))
+            source = target.pair.sync.stream(asked)
+            return member, opening(source), source
 
 
 def _ring(one: Future[None]) -> None:
@@ -286,19 +315,26 @@ class _AsyncFalling(_Chain):
         return self._done(calls, is_open)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
-        async def opened(member: int) -> tuple[int, list[Any], Any]:
-            target = self._chain[member]
-            with self._watched(member, is_stream=True):
-                source = target.pair.asynchronous.stream(target.asked(request))
-                return member, await aopening(source), source
+        told, begun = self._telling(request), self._round(request, is_stream=True)
+        broken: Exception | None = None
+        while True:
+            with blaming(broken):
+                member, head, source = await self._each(begun, partial(self._opened, told))
+            try:
+                async for event in chained(head, source):
+                    if event.type == "end":
+                        self._policy.heard(member, request, event)
+                    for each in told.shown(event):
+                        yield each
+                return
+            except Exception as error:  # border: it is gone on with, or it passes
+                begun, broken = self._rest(told, begun[1], member, error), error
+            finally:
+                await aclose(source)
 
-        member, head, source = await self._each(self._round(request, is_stream=True), opened)
-        try:
-            for event in head:
-                yield event
-            async for event in source:
-                if event.type == "end":
-                    self._policy.heard(member, request, event)
-                yield event
-        finally:
-            await aclose(source)
+    async def _opened(self, told: Resumption, member: int) -> tuple[int, list[Any], Any]:
+        target = self._chain[member]
+        with self._watched(member, is_stream=True):
+            asked = target.asked(told.asked(prefills=target.prefills))
+            source = target.pair.asynchronous.stream(asked)
+            return member, await aopening(source), source
