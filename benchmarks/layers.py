@@ -19,13 +19,17 @@ from typing import Any
 from dspy import lm15
 
 from compilm.engine import EnginePair, Layer, stack
+from compilm.prices import Prices
 from compilm.runtime.caches import MemoryStore, SQLiteStore
 from compilm.runtime.layers.breaker import Breaker, Circuit
+from compilm.runtime.layers.budget import Budget
 from compilm.runtime.layers.cache import Cache
 from compilm.runtime.layers.coalesce import Coalesce
 from compilm.runtime.layers.deadline import Deadline
 from compilm.runtime.layers.fallback import Fallback, Target
+from compilm.runtime.layers.ledger import Ledger
 from compilm.runtime.layers.limiter import Gate, Limiter
+from compilm.runtime.layers.purse import Limits, Purse
 from compilm.runtime.layers.retry import Retry
 from compilm.runtime.layers.timeout import Timeout
 
@@ -86,6 +90,19 @@ def layers(guard: bool = False) -> dict[str, Layer]:
     }
 
 
+def counting() -> dict[str, Layer]:
+    """The layers that count, and keep limits: on top of a stack, and above a provider."""
+    model, ledger = "openai/gpt-5-mini", Ledger()
+    price = Prices().find(model)
+    money = Purse(Limits(usd_per_day=1e9, tokens_per_day=10**15))
+    return {
+        "ledger, calls": ledger.calls("default", [model]),
+        "budget, calls": Budget(Purse(Limits(calls_per_day=10**12)), model),
+        "budget, money": Budget(money, model, price),
+        "ledger, attempts": ledger.attempts("default", model),
+    }
+
+
 def sync_cost(pair: EnginePair, request: lm15.Request, calls: int) -> float:
     """Microseconds of CPU per call, one after another in this thread."""
     complete = pair.sync.complete
@@ -115,6 +132,12 @@ def measure(
     pairs = {name: layer(ZERO) for name, layer in layers().items()}
     pairs["all"] = stack(ZERO, *layers().values())
     pairs["all, guarded"] = stack(ZERO, *layers(guard=True).values())
+    over = counting()
+    pairs |= {name: layer(ZERO) for name, layer in over.items()}
+    top, calls_only, money, attempts = over.values()
+    pairs["ledger"] = stack(ZERO, top, attempts)
+    pairs["ledger, budget"] = stack(ZERO, top, money, attempts)
+    pairs["the same, calls"] = stack(ZERO, top, calls_only, attempts)
     pairs["hit in memory"] = Cache(MemoryStore())(ZERO)
     pairs["hit in SQLite"] = Cache(SQLiteStore(f"{tempfile.mkdtemp()}/cache.db"))(ZERO)
     request, found = asked(demos), dict[str, list[float]]()

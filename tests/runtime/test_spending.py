@@ -33,6 +33,7 @@ from compilm.runtime.load import Runtime, load
 from compilm.runtime.stack import Stacks
 from compilm.testing.engines import ScriptedEngine, scripted_lm
 from compilm.testing.faults import FaultServer
+from compilm.testing.standins import StandIns
 
 ASK = dspy.Predict("question -> answer")
 
@@ -53,11 +54,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
         yield started
 
 
-def settings(server: FaultServer, model: str = "openai/gpt-4.1-mini") -> RoleSettings:
+def settings(
+    server: FaultServer, model: str = "openai/gpt-4.1-mini", engine: str = "lean"
+) -> RoleSettings:
     path = "/v1" if model.startswith("openai/") else ""
     return RoleSettings(
         model=(model,), base_url=server.url + path, key_env="STACK_KEY", max_tokens=90,
-        engine="lean",
+        engine=engine,
     )  # fmt: skip
 
 
@@ -105,6 +108,16 @@ class TestStacks:
         assert "4" in as_engine(lm).sync.complete(request).text
         assert stacks.ledger.book().total.attempts == 0
 
+    def test_are_drilled_without_a_budget_since_nothing_is_spent(self) -> None:
+        runtime = RuntimeSettings(budget={"calls_per_day": 0, "usd_per_day": 0.0})
+        chain = RoleSettings(model=("openai/unheard-of",))
+        mail = dspy.Predict("mail -> order_id")
+        with (
+            StandIns({"default": chain}, runtime) as there,
+            dspy.context(lm=there.roles["default"]),
+        ):
+            assert mail(mail="C-42?").order_id == "C-42"
+
     def test_refuse_a_budget_in_money_where_a_price_is_unknown(self) -> None:
         runtime = RuntimeSettings(budget={"usd_per_day": 1.0})
         with pytest.raises(ConfigError, match="openai/unheard-of"):
@@ -146,18 +159,25 @@ class TestPromptCache:
         assert prefix(one) == prefix(other)
         assert prefix(one)[1] == (2 if demos else 1)
 
-    def test_it_is_off_unless_configured_and_anthropics_alone(self, server: FaultServer) -> None:
+    @pytest.mark.parametrize("engine", ["lean", "dspy", "sdk"])
+    def test_it_is_off_unless_configured_and_anthropics_alone(
+        self, engine: str, server: FaultServer
+    ) -> None:
         for model, on in [
             ("anthropic/claude-haiku-4-5", True),
             ("anthropic/claude-haiku-4-5", False),
             ("openai/gpt-4.1-mini", True),
         ]:
             runtime = RuntimeSettings(prompt_cache=on)
-            stack = assemble.stacks_from({"default": settings(server, model)}, runtime)["default"]
+            role = settings(server, model, engine)
+            stack = assemble.stacks_from({"default": role}, runtime)["default"]
             with closing(stack), dspy.context(lm=stack.lm):
-                ASK(question="2+2?")
+                ASK(question="2+2?", demos=[dspy.Example(question="1+1?", answer="2")])
             is_marked = "cache_control" in json.dumps(server.seen[-1].body)
             assert is_marked == (on and model.startswith("anthropic/"))
+            if is_marked:
+                assert "cache_control" in json.dumps(server.seen[-1].body["messages"][1])
+                assert "cache_control" not in json.dumps(server.seen[-1].body["messages"][2])
             assert ("prefix     " in str(stack)) == is_marked
 
     def test_a_request_that_says_how_it_is_cached_stays_as_it_is(self) -> None:

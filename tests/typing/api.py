@@ -14,6 +14,7 @@ from compilm.api import Progress
 from compilm.journal import Journal, MemoryJournal, Record
 from compilm.optimizers.plan import Range
 from compilm.optimizers.rollout import Rollout
+from compilm.prices import Prices
 
 
 def right(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
@@ -42,6 +43,7 @@ def compiling(program: dspy.Module, examples: list[dspy.Example], lm: dspy.LM) -
         progress="plain",
         track="sqlite:///mlflow.db",
         allow_leaks=True,
+        prices=Prices({"openai/llama": {"input": 0.2, "output": 0.6}}),
     )
 
 

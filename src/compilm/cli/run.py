@@ -41,13 +41,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Out) -> int:
     """Answer what was asked."""
+    from ..runtime.layers.ledger import billed
+
     lines = args.inputs == ["-"]
     given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
     caller = Caller(loaded(args.artifact, config, out))
-    from ..runtime.layers.ledger import billed
-
     with billed() as bill:
         if lines:
             code = _stream(caller, sys.stdin, config.runtime.concurrency, out)

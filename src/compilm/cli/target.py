@@ -102,8 +102,9 @@ def predictors_of(program: dspy.Module) -> list[dict[str, Any]]:
 def roles_of(config: Config) -> dict[str, dspy.LM]:
     """The configured models by role; the embedded engine where none is configured."""
     from ..assemble import roles_from
+    from ..prices import Prices
 
-    return dict(roles_from(config.lm, config.runtime))
+    return dict(roles_from(config.lm, config.runtime, Prices(config.prices)))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ..errors import ConfigError
@@ -11,7 +12,7 @@ from ..errors import ConfigError
 __all__ = ["FREE", "Price", "Tokens", "tokens_of"]
 
 _MILLION = 1e6
-# Whose `output_tokens` leave out what was thought; as the rule for caches below, it is that of
+# Whose `output_tokens` leave out what was thought. This rule and that for caches are those of
 # dspy 3.4 (`clients/costs.py`).
 _THOUGHT_APART = frozenset({"gemini", "vertex", "vertex-express", "xai"})
 
@@ -56,14 +57,22 @@ def tokens_of(usage: Any, model: str) -> Tokens | None:
     """
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    provider = model.partition("/")[0]
     cached, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
     fresh, output = usage.input_tokens, usage.output_tokens
-    if provider != "anthropic" and not provider.endswith("-anthropic"):  # else they stand apart
+    is_cache_apart, is_thought_apart = _reports(model)
+    if not is_cache_apart:
         fresh -= cached + written
-    if provider in _THOUGHT_APART:
+    if is_thought_apart:
         output += usage.reasoning_tokens or 0
     return Tokens(fresh, output, cached, written) if fresh >= 0 else None
+
+
+@lru_cache(maxsize=1024)
+def _reports(model: str) -> tuple[bool, bool]:
+    """Whether the model's provider reports its prompt cache, and its thoughts, apart."""
+    provider = model.partition("/")[0]
+    is_anthropic = provider == "anthropic" or provider.endswith("-anthropic")
+    return is_anthropic, provider in _THOUGHT_APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,10 @@ class Price:
         >>> Price(input=2.0, output=10.0, write=2.5).most(1_000_000, 0)
         2.5
         """
-        fresh = self.usd(Tokens(prompt, output), is_long=is_long)
-        return max(fresh, self.usd(Tokens(0, output, 0, prompt), is_long=is_long))
+        if self.over is not None and prompt > (self.over_tokens or 0):
+            return self.over.most(prompt, output, is_long=is_long)
+        rate = max(self.input, self._writing(is_long), self.cached or 0.0)
+        return (prompt * rate + output * self.output) / _MILLION
 
     def _writing(self, is_long: bool) -> float:
         if is_long and self.write_long is not None:

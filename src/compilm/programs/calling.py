@@ -14,7 +14,7 @@ from dspy.dsp.utils.settings import thread_local_overrides
 
 from .predictors import predictors
 
-__all__ = ["caller", "calling", "named"]
+__all__ = ["caller", "calling", "named", "path_of"]
 
 _PATH = "_compilm_path"
 _attribute = object.__getattribute__  # a module's own looks at who reads which attribute
@@ -57,5 +57,16 @@ def calling() -> str | None:
     ...     program(question="2+2?").answer, heard
     ('4', ['predict'])
     """
-    found = caller()
-    return None if found is None else _attribute(found, "__dict__").get(_PATH)
+    return path_of(caller())
+
+
+def path_of(predictor: dspy.Predict | None) -> str | None:
+    """The path that `named` wrote on this predictor; `None` where it wrote none.
+
+    >>> print(path_of(dspy.Predict("question -> answer")))
+    None
+    """
+    path: str | None = None
+    if predictor is not None:
+        path = _attribute(predictor, "__dict__").get(_PATH)
+    return path

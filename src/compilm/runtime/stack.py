@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Any
 from uuid import uuid4
 
 import dspy
@@ -275,9 +274,7 @@ def _purse(settings: RuntimeSettings) -> Purse | None:
     """What may be spent, if that is limited; all stacks of one `Stacks` share it."""
     if not (settings.budget or settings.tenant_budget):
         return None
-    whole: dict[str, Any] = dict(settings.budget)
-    each: dict[str, Any] = dict(settings.tenant_budget)
-    return Purse(Limits(**whole), Limits(**each))
+    return Purse(Limits.of(settings.budget), Limits.of(settings.tenant_budget))
 
 
 def _costs(model: str, price: Price | None) -> str:

@@ -78,7 +78,8 @@ class StandIns:
         seed: int = 0,
     ) -> None:
         self._chains, self._mix, self._seed = dict(chains), dict(mix or {}), seed
-        self._stacks = Stacks(settings)
+        # Nothing is spent here, and what a day may cost is no reason to end a drill.
+        self._stacks = Stacks(replace(settings or RuntimeSettings(), budget={}, tenant_budget={}))
         self._engine = EmbeddedEngine()
         self.servers: dict[tuple[str, str], FaultServer] = {}
         self._answers: dict[tuple[str, str], _Count] = {}

@@ -86,6 +86,21 @@ def test_a_new_day_begins_at_midnight(how: Any) -> None:
     assert engine.calls == 2
 
 
+def test_what_calls_in_flight_hold_is_free_again_soon() -> None:
+    purse = Purse(Limits(tokens_per_day=1000), Limits(tokens_per_day=900))
+    budget = Budget(purse, MINI, clock=ManualClock())
+    for who in ("", "acme"):
+        with tenant(who):
+            flying = budget.enter(request(max_tokens=700))
+            with pytest.raises(BudgetExceeded, match="calls in flight hold the rest") as refused:
+                budget.enter(request(max_tokens=400))
+            assert refused.value.retry_after == 1.0
+            budget.leave(flying, CountingEngine().answer(request()), None)
+            budget.leave(budget.enter(request(max_tokens=400)), None, lm15.ServerError("down"))
+    with pytest.raises(BudgetExceeded, match="a new day begins"):
+        budget.enter(request(max_tokens=2000))
+
+
 def test_what_is_in_flight_over_midnight_counts_for_its_own_day() -> None:
     purse = Purse(Limits(tokens_per_day=100))
     clock = ManualClock(start=86_399.0)
@@ -223,6 +238,8 @@ def test_dspy_tells_it_with_ours_as_the_cause() -> None:
 def test_a_limit_that_is_no_number_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="usd_per_day"):
         Limits(usd_per_day=wrong)
+    with pytest.raises(ConfigError, match="no limit 'usd_per_week'"):
+        Limits.of({"usd_per_week": 1.0})
     with pytest.raises(ConfigError, match="per day"):
         Purse(Limits(), Limits(usd_per_call=1.0))
 

@@ -48,8 +48,9 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     again. `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong
     input 422, anything else 500.
     """
-    if isinstance(spent := error.__cause__ or error, BudgetExceeded):
-        return _over_budget(spent)
+    for spent in (error, error.__cause__):
+        if isinstance(spent, BudgetExceeded):
+            return _over_budget(spent)
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
     if isinstance(cause := error.__cause__, Refused):  # DSPy tells a refusal of ours in its words

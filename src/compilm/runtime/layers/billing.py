@@ -25,7 +25,9 @@ _LOST = (
 
 @contextmanager
 def tenant(name: str) -> Iterator[None]:
-    """What is called inside is for this tenant: a customer, a key, a team.
+    """What is called inside is for this tenant: a customer, a team, the name of a key.
+
+    It is shown in tables and errors, so it is never the key itself.
 
     >>> with tenant("acme"):
     ...     TENANT.get()

@@ -16,8 +16,9 @@ class Entry:
     """What one role, predictor, model and tenant used; seconds are wall time.
 
     A *call* is what a program asks of a role; `hits` of them were answered from the cache and
-    `failures` not at all. An *attempt* is a request that was sent: `errors` of them failed, and
-    `lost` of those may be billed without our hearing of it. `input`, `cached`, `written` and
+    `failures` not at all; they took `seconds` in all and `longest` at most. An *attempt* is a
+    request that was sent, and all took `provider_seconds`: `errors` of them failed, and `lost` of
+    those may be billed without our hearing of it. `input`, `cached`, `written` and
     `output` are tokens, each counted once. `unpriced` attempts used tokens without a known price.
     `known_usd` is what the others cost, `spared_usd` what the hits would have cost, and
     `prompt_usd` what the provider's prompt cache has spared (below 0: it cost more than that),
@@ -37,6 +38,7 @@ class Entry:
     attempts: int = 0
     errors: int = 0
     lost: int = 0
+    provider_seconds: float = 0.0
     input: int = 0
     cached: int = 0
     written: int = 0
@@ -158,5 +160,7 @@ def _names(entry: Entry, keys: tuple[str, ...]) -> Iterator[str]:
 def _cells(entry: Entry) -> tuple[str, ...]:
     sent = entry.input + entry.cached + entry.written
     counts = (entry.calls, entry.hits, entry.attempts, entry.errors, sent, entry.cached)
-    mean = f"{entry.seconds / entry.calls:.2f}" if entry.calls else "-"
+    seconds = entry.seconds if entry.calls else entry.provider_seconds
+    count = entry.calls or entry.attempts
+    mean = f"{seconds / count:.2f}" if count else "-"
     return (*(f"{count:,}" for count in counts), f"{entry.output:,}", mean, entry.money)

@@ -38,7 +38,8 @@ class _Row:
     def __init__(self) -> None:
         self.calls = self.hits = self.failures = self.attempts = self.errors = self.lost = 0
         self.input = self.cached = self.written = self.output = self.unpriced = 0
-        self.seconds = self.longest = self.known_usd = self.spared_usd = self.prompt_usd = 0.0
+        self.seconds = self.longest = self.provider_seconds = 0.0
+        self.known_usd = self.spared_usd = self.prompt_usd = 0.0
 
     def call(self, seconds: float, is_failure: bool, is_hit: bool, spared_usd: float) -> None:
         """One more call that is over."""
@@ -51,16 +52,18 @@ class _Row:
             self.hits += 1
             self.spared_usd += spared_usd
 
-    def failure(self, is_lost: bool) -> None:
+    def failure(self, seconds: float, is_lost: bool) -> None:
         """One more attempt that failed."""
         self.attempts += 1
+        self.provider_seconds += seconds
         self.errors += 1
         self.lost += is_lost
 
-    def answer(self, charge: Charge) -> None:
+    def answer(self, seconds: float, charge: Charge) -> None:
         """One more attempt that was answered."""
         tokens, usd, spared_usd = charge
         self.attempts += 1
+        self.provider_seconds += seconds
         if usd is None:
             self.unpriced += 1
         else:
@@ -219,19 +222,21 @@ class _Attempts:
     def __call__(self, inner: EnginePair) -> EnginePair:
         return around(self, inner)
 
-    def enter(self, request: Any) -> Any:
-        """The request, which tells what its price depends on."""
-        return request
+    def enter(self, request: Any) -> tuple[Any, float]:
+        """The request, which tells what its price depends on, and the instant."""
+        return request, self.ledger.clock.now()
 
-    async def aenter(self, request: Any) -> Any:
+    async def aenter(self, request: Any) -> tuple[Any, float]:
         """As `enter`."""
-        return request
+        return self.enter(request)
 
-    def leave(self, ticket: Any, answer: Any, error: BaseException | None) -> None:
+    def leave(self, ticket: tuple[Any, float], answer: Any, error: BaseException | None) -> None:
         """Count it."""
+        request, start = ticket
+        seconds = self.ledger.clock.now() - start
         if error is None:
-            charge = self.ledger.prices.charge(answer, self.model, ticket)
-            self.ledger.add(self.role, self.model, lambda row: row.answer(charge))
+            charge = self.ledger.prices.charge(answer, self.model, request)
+            self.ledger.add(self.role, self.model, lambda row: row.answer(seconds, charge))
         else:
             is_lost = may_be_billed(error)
-            self.ledger.add(self.role, self.model, lambda row: row.failure(is_lost))
+            self.ledger.add(self.role, self.model, lambda row: row.failure(seconds, is_lost))

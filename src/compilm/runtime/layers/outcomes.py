@@ -152,11 +152,18 @@ def limit_reached(name: str, wait: float, left: float) -> errors.LimitReached:
     return LimitReached(told, retry_after=wait)
 
 
-def budget_exceeded(limit: str, tenant: str, retry_after: float | None) -> errors.BudgetExceeded:
+def budget_exceeded(
+    limit: str, tenant: str, retry_after: float | None, *, is_held: bool = False
+) -> errors.BudgetExceeded:
     """The error of a call that a budget has no room for; without `retry_after` it never has."""
     whose = f" of tenant {tenant!r}" if tenant else ""
     if retry_after is None:
         told = f"this call would take more than its budget of {limit}: ask for less, or raise it"
+    elif is_held:
+        told = (
+            f"calls in flight hold the rest of the budget of {limit}{whose}: ask again when they "
+            "are over, and set max_tokens, by which it is held"
+        )
     else:
         hours = retry_after / 3600
         told = (

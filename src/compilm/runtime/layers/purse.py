@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import ConfigError
 from .outcomes import budget_exceeded
@@ -19,6 +20,7 @@ __all__ = ["Amount", "Limits", "Purse", "Reserved", "Tally", "nano"]
 
 _DAY = 86_400.0  # seconds
 _NANO = 1e9
+_SOON = 1.0  # seconds after which calls in flight may have given back what they did not use
 
 
 class Amount(NamedTuple):
@@ -58,6 +60,19 @@ class Limits:
             if value is not None and not (_is_number(value) and 0 <= value < math.inf):
                 raise ConfigError(f"a limit of {name} is {value!r}: give a number, 0 or more")
 
+    @classmethod
+    def of(cls, table: Mapping[str, float]) -> Limits:
+        """The limits in a table by name; `ConfigError` for an unknown one.
+
+        >>> Limits.of({"usd_per_day": 5.0}).usd_per_day
+        5.0
+        """
+        if unknown := sorted(set(table) - set(cls.__slots__)):
+            known = ", ".join(cls.__slots__)
+            raise ConfigError(f"there is no limit {unknown[0]!r}; there are {known}")
+        named: dict[str, Any] = dict(table)
+        return cls(**named)
+
     @property
     def counts_money(self) -> bool:
         """Whether prices must be known to keep them."""
@@ -66,12 +81,13 @@ class Limits:
     @property
     def counts_size(self) -> bool:
         """Whether it matters how large a call is."""
-        return self.counts_money or not (self.tokens_per_day is self.tokens_per_call is None)
+        tokens = self.tokens_per_day is not None or self.tokens_per_call is not None
+        return tokens or self.counts_money
 
     @property
     def is_per_call(self) -> bool:
         """Whether the attempts of one call are added up."""
-        return not (self.tokens_per_call is self.usd_per_call is None)
+        return self.tokens_per_call is not None or self.usd_per_call is not None
 
     def day(self) -> tuple[float, float, float]:
         """The most of each kind in a day."""
@@ -104,40 +120,52 @@ def _money(usd: float | None) -> float:
 
 
 class Tally:
-    """What is spent and what is held against one limit; whoever holds one has a lock around it."""
+    """What is taken from one limit, and what of it is spent; the rest is held by calls in flight.
 
-    __slots__ = ("calls", "held_calls", "held_nanousd", "held_tokens", "nanousd", "tokens")
+    Whoever has one has a lock around it.
+    """
+
+    __slots__ = ("calls", "nanousd", "spent_calls", "spent_nanousd", "spent_tokens", "tokens")
 
     def __init__(self) -> None:
         self.calls = self.tokens = self.nanousd = 0
-        self.held_calls = self.held_tokens = self.held_nanousd = 0
+        self.spent_calls = self.spent_tokens = self.spent_nanousd = 0
+
+    @property
+    def spent(self) -> Amount:
+        """What was used; calls in flight are not in it."""
+        return Amount(self.spent_calls, self.spent_tokens, self.spent_nanousd)
 
     def crossed(self, most: tuple[float, float, float], ask: Amount) -> str:
         """The kind that would be crossed by so much more; empty where none is."""
-        if self.calls + self.held_calls + ask.calls > most[0]:
+        if self.calls + ask.calls > most[0]:
             return "calls"
-        if self.tokens + self.held_tokens + ask.tokens > most[1]:
+        if self.tokens + ask.tokens > most[1]:
             return "tokens"
-        return "usd" if self.nanousd + self.held_nanousd + ask.nanousd > most[2] else ""
+        return "usd" if self.nanousd + ask.nanousd > most[2] else ""
 
-    def hold(self, ask: Amount, sign: int = 1) -> None:
-        """Take this aside, or with -1 give it back."""
-        self.held_calls += sign * ask.calls
-        self.held_tokens += sign * ask.tokens
-        self.held_nanousd += sign * ask.nanousd
+    def take(self, ask: Amount) -> None:
+        """Take so much aside."""
+        self.calls += ask.calls
+        self.tokens += ask.tokens
+        self.nanousd += ask.nanousd
 
-    def spend(self, used: Amount) -> None:
-        """This was used."""
-        self.calls += used.calls
-        self.tokens += used.tokens
-        self.nanousd += used.nanousd
+    def settle(self, ask: Amount, used: Amount) -> None:
+        """Of what was taken aside, so much was used."""
+        calls, tokens, nanousd = used
+        self.calls += calls - ask.calls
+        self.tokens += tokens - ask.tokens
+        self.nanousd += nanousd - ask.nanousd
+        self.spent_calls += calls
+        self.spent_tokens += tokens
+        self.spent_nanousd += nanousd
 
 
 class Reserved(NamedTuple):
     """What was taken aside for one attempt, and where."""
 
     ask: Amount
-    tallies: tuple[Tally, ...]
+    tallies: list[Tally]
 
 
 class Purse:
@@ -162,24 +190,19 @@ class Purse:
         if self.per_tenant.is_per_call:
             raise ConfigError("a tenant's limits are per day; what one call may take, all share")
         self._lock = threading.Lock()  # protects what is below, and every tally
-        self._day, self._whole = -1, Tally()
+        self._ends, self._whole = -math.inf, Tally()
         self._tenants: dict[str, Tally] = {}
+        self._has_tenants = self.per_tenant != Limits()
+        # Whether prices must be known to keep the limits, and whether it matters how large a call
+        # is: asked for each call.
+        self.counts_money = limits.counts_money or self.per_tenant.counts_money
+        self.counts_size = limits.counts_size or self.per_tenant.counts_size
         self._mosts = limits.day(), self.per_tenant.day(), limits.call()
 
     def __str__(self) -> str:
         told = [str(self.limits)] if self.limits != Limits() else []
         told += [f"{self.per_tenant} and tenant"] if self.per_tenant != Limits() else []
         return "; ".join(told)
-
-    @property
-    def counts_money(self) -> bool:
-        """Whether prices must be known to keep the limits."""
-        return self.limits.counts_money or self.per_tenant.counts_money
-
-    @property
-    def counts_size(self) -> bool:
-        """Whether it matters how large a call is."""
-        return self.limits.counts_size or self.per_tenant.counts_size
 
     def reserve(
         self, ask: Amount, now: float, tenant: str = "", call: Tally | None = None
@@ -189,43 +212,57 @@ class Purse:
         `call` is what the other attempts of the same call have used.
         """
         with self._lock:
-            self._turn(now)
-            theirs = self._tenants.get(tenant)
-            if theirs is None:
-                theirs = self._tenants[tenant] = Tally()
-            whole, each, one = self._mosts
-            if crossed := self._whole.crossed(whole, ask):
-                raise self._refusal(self.limits, f"{crossed}_per_day", now)
-            if crossed := theirs.crossed(each, ask):
-                raise self._refusal(self.per_tenant, f"{crossed}_per_day", now, tenant)
-            if call is not None and (crossed := call.crossed(one, ask)):
-                raise self._refusal(self.limits, f"{crossed}_per_call", None)
-            tallies = (self._whole, theirs) if call is None else (self._whole, theirs, call)
+            if now >= self._ends:
+                self._turn(now)
+            checked = [(self._whole, self._mosts[0], self.limits)]
+            if self._has_tenants:
+                theirs = self._tenants.setdefault(tenant, Tally())
+                checked.append((theirs, self._mosts[1], self.per_tenant))
+            for tally, most, limits in checked:
+                if crossed := tally.crossed(most, ask):
+                    whose = "" if limits is self.limits else tenant
+                    wait = self._wait(tally, most, ask, now)
+                    raise _refusal(limits, f"{crossed}_per_day", whose, wait)
+            tallies = [tally for tally, _, _ in checked]
+            if call is not None:
+                if crossed := call.crossed(self._mosts[2], ask):
+                    raise _refusal(self.limits, f"{crossed}_per_call", "", None)
+                tallies.append(call)
             for tally in tallies:
-                tally.hold(ask)
+                tally.take(ask)
         return Reserved(ask, tallies)
 
     def settle(self, reserved: Reserved, used: Amount) -> None:
         """The attempt is over and used so much; it counts for the day in which it began."""
         with self._lock:
             for tally in reserved.tallies:
-                tally.hold(reserved.ask, -1)
-                tally.spend(used)
+                tally.settle(reserved.ask, used)
 
     def spent(self, now: float, tenant: str | None = None) -> Amount:
-        """What was used today, by all or by one tenant; calls in flight are not in it."""
+        """What was used today; calls in flight are not in it.
+
+        Of one tenant it is known where tenants have limits.
+        """
         with self._lock:
-            self._turn(now)
+            if now >= self._ends:
+                self._turn(now)
             found = self._whole if tenant is None else self._tenants.get(tenant, Tally())
-            return Amount(found.calls, found.tokens, found.nanousd)
+            return found.spent
 
     def _turn(self, now: float) -> None:
         """A new day has tallies of its own; what is in flight settles in the old ones."""
-        day = int(now // _DAY)
-        if day > self._day:
-            self._day, self._whole, self._tenants = day, Tally(), {}
+        self._ends = (now // _DAY + 1) * _DAY
+        self._whole, self._tenants = Tally(), {}
 
-    def _refusal(self, limits: Limits, name: str, now: float | None, tenant: str = "") -> Exception:
-        one = Limits(**{name: getattr(limits, name)})
-        wait = None if now is None else _DAY - now % _DAY
-        return budget_exceeded(str(one), tenant, wait)
+    def _wait(
+        self, tally: Tally, most: tuple[float, float, float], ask: Amount, now: float
+    ) -> float:
+        """Seconds after which asking again can help: soon, where calls in flight hold the rest."""
+        without = zip(tally.spent, ask, most, strict=True)
+        is_held = all(spent + more <= limit for spent, more, limit in without)
+        return _SOON if is_held else self._ends - now
+
+
+def _refusal(limits: Limits, name: str, tenant: str, wait: float | None) -> Exception:
+    one = Limits(**{name: getattr(limits, name)})
+    return budget_exceeded(str(one), tenant, wait, is_held=wait == _SOON)

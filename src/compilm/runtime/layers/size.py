@@ -10,6 +10,7 @@ __all__ = ["Size", "prompt_tokens"]
 
 _ANSWER = 1024  # tokens expected of an answer without `max_tokens`, until a longer one was seen
 _PICTURE = 2000  # tokens of a picture, a document or a sound, of which nobody tells the size
+_SPOKEN = frozenset({"thinking", "refusal", "citation", "tool_call", "tool_result"})
 _MARKS = 8  # tokens around a message
 _DENSEST = 8.0  # times as many tokens as expected: more is no text but a count that is wrong
 
@@ -24,10 +25,9 @@ def prompt_tokens(request: Any) -> int:
     (125, 175)
     """
     total = 2 * _MARKS
-    for part in request.system if isinstance(request.system, tuple) else ():
-        total += _part(part)
-    if isinstance(request.system, str):
-        total += _text(request.system)
+    if request.system:
+        system = request.system
+        total += _text(system) if isinstance(system, str) else sum(map(_part, system))
     for message in request.messages:
         total += _MARKS
         for part in message.parts:
@@ -40,10 +40,12 @@ def prompt_tokens(request: Any) -> int:
 
 
 def _part(part: Any) -> int:
-    text = getattr(part, "text", None)
-    if text is not None:
-        return _text(text)
-    return _text(str(part)) if part.type.startswith("tool") else _PICTURE
+    if part.type == "text":
+        text: str = part.text
+        return len(text) // 3 + 1 if text.isascii() else _text(text)
+    if part.type in _SPOKEN:
+        return _text(str(part))
+    return _PICTURE
 
 
 def _text(text: str) -> int:
