@@ -28,8 +28,6 @@ __all__ = [
 WITHOUT_CONTENT = {"length", "content_filter"}
 """The finish reasons of an answer that may be empty."""
 
-_REASONS = {"content_filter": "content_filter"}
-
 
 def responses_answer(payload: Any, asked: Asked, request: lm15.Request) -> lm15.Response:
     """The response in a body; `WireFailure` where the body holds no finished answer."""
@@ -75,8 +73,8 @@ def finish_of(payload: Payload, kinds: set[str]) -> str:
     'tool_call'
     """
     if payload["status"] == "incomplete":
-        why = str((payload.get("incomplete_details") or {}).get("reason"))
-        return _REASONS.get(why, "length")
+        why = (payload.get("incomplete_details") or {}).get("reason")
+        return "content_filter" if why == "content_filter" else "length"
     if "tool_call" in kinds:
         return "tool_call"
     return "content_filter" if "refusal" in kinds else "stop"
@@ -128,7 +126,7 @@ def _parts(item: Payload) -> Iterator[Any]:
 
 
 def _content(content: Payload) -> Iterator[Any]:
-    if content.get("type") == "output_text":
+    if content.get("type") in {"output_text", "text"}:
         text = str(content.get("text") or "")
         yield lm15.TextPart(text)
         for annotation in content.get("annotations") or []:
