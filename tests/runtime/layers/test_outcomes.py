@@ -56,7 +56,8 @@ def test_a_4xx_without_a_class_is_the_callers_own() -> None:
         (outcomes.circuit_open("x", "y", 1.0), dspy.LMServerError, "refused"),
         (outcomes.limit_reached("x", 9.0, 1.0), dspy.LMRateLimitError, "refused"),
         (none_answered([("a", lm15.ServerError("x"))]), dspy.LMProviderError, "failed"),
-        (errors.BudgetExceeded("x"), dspy.LMUnexpectedError, "refused"),
+        (outcomes.budget_exceeded("x", "", 9.0), dspy.LMBillingError, "own"),
+        (outcomes.unpriced_tools(), dspy.LMBillingError, "own"),
     ],
 )
 def test_ours_are_told_to_dspy_and_to_our_callers(error: Any, theirs: Any, kind: Kind) -> None:
