@@ -168,6 +168,23 @@ def test_two_accounts_of_one_model_fail_apart() -> None:
         assert list(there.servers) == [(url, "openai/a") for url in urls]
 
 
+def test_a_model_is_stood_in_for_by_the_api_that_it_is_asked_by() -> None:
+    chain = RoleSettings(("openai/a", "anthropic/b"), api=("responses", "messages"))
+    with StandIns({"default": chain}) as there:
+        held = there.instead_of(dspy.LM("openai/held", model_type="responses"))
+        for lm in (there.roles["default"], held):
+            with dspy.context(lm=lm):
+                assert dspy.Predict("mail -> order_id")(mail="C-42?").order_id == "C-42"
+        paths = {
+            model: [s.path for s in server.seen] for (_, model), server in there.servers.items()
+        }
+    assert paths == {
+        "openai/a": ["/v1/responses"],
+        "anthropic/b": [],
+        "openai/held": ["/v1/responses"],
+    }
+
+
 def test_answers_that_come_out_otherwise_are_counted(desk: Path, command: Command) -> None:
     text = (
         (desk / "program.py")

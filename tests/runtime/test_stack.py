@@ -87,6 +87,16 @@ def test_a_failing_first_costs_one_attempt_before_the_second_is_asked(
 
 @engines
 @ways
+def test_the_responses_api_answers_a_program(serve: Any, engine: str, way: str) -> None:
+    server = serve("ok", answer="5")
+    settings = replace(role(engine, server), api="responses")
+    assert asked(settings, RuntimeSettings(), way) == "5"
+    assert [seen.path for seen in server.seen] == ["/v1/responses"]
+    assert server.seen[0].body["max_output_tokens"] == 50
+
+
+@engines
+@ways
 def test_attempts_at_the_wire_are_those_of_the_policy(serve: Any, engine: str, way: str) -> None:
     server = serve("429-after", **AT_ONCE)
     with pytest.raises(dspy.LMRateLimitError):

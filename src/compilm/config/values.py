@@ -62,6 +62,18 @@ def _one_of(*known: str) -> Callable[[Any], str]:
     return read
 
 
+def _one_of_each(*known: str) -> Callable[[Any], str | tuple[str, ...]]:
+    """One text for all models, or one for each."""
+
+    def read(value: Any) -> str | tuple[str, ...]:
+        found = _text_or_texts(value)
+        if not set(found if isinstance(found, tuple) else (found,)) <= set(known):
+            raise Wrong(f"one of {', '.join(known)}, or a list with one for each model")
+        return found
+
+    return read
+
+
 def _number(low: float = -_INFINITE, high: float = _INFINITE) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         right = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -219,6 +231,8 @@ ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": _whole(1),
     "key_env": _text_or_texts,
     "engine": _one_of("dspy", "lean", "sdk"),
+    "order": _one_of("given", "cost", "latency"),
+    "api": _one_of_each("chat", "responses", "messages"),
 }
 KEYS: dict[str, Callable[[Any], Any]] = {
     "program": _text,
@@ -259,6 +273,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.budget": _limits(*_LIMITS),
     "runtime.tenant_budget": _limits("calls_per_day", "tokens_per_day", "usd_per_day"),
     "runtime.prompt_cache": _flag,
+    "runtime.resume": _flag,
     "runtime.cache": _one_of("none", "memory", "sqlite", "redis"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,

@@ -22,7 +22,6 @@ from .layers.budget import Budget, PerCall
 from .layers.cache import Cache
 from .layers.coalesce import Coalesce
 from .layers.deadline import Deadline
-from .layers.fallback import Fallback, Target
 from .layers.ledger import Ledger
 from .layers.limiter import Gate, Limiter
 from .layers.prefix import marked, takes_marks
@@ -32,6 +31,7 @@ from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 from .layers.turns import Turns
+from .routing import falling, order_of, route_lines
 
 __all__ = ["Provider", "Stack", "Stacks"]
 
@@ -132,10 +132,13 @@ class Stacks:
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
-    def over(self, *chain: dspy.LM | Provider, role: str = "default") -> Stack:
+    def over(
+        self, *chain: dspy.LM | Provider, role: str = "default", order: str = "given"
+    ) -> Stack:
         """One LM that asks the first of these, and the next where it cannot answer.
 
-        The ledger counts its calls under `role`.
+        The ledger counts its calls under `role`. With the order `cost` or `latency`, it is the
+        cheapest for a call or the fastest of late that is asked first.
 
         It asks as the first does: its settings go to all. A compile that is given this LM asks
         the first alone, with policies of its own. Raises `ConfigError` for an empty chain.
@@ -146,10 +149,8 @@ class Stacks:
         above, told = self._above(providers, role)
         guarded = [self._guarded(provider, role) for provider in providers]
         first = providers[0]
-        if len(providers) > 1:
-            others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
-            above.append(Fallback(others[1:], name=first.name, clock=self._clock))
-            told.append(("fallback", f"{len(providers)} models, each once a round"))
+        above += self._routed(providers, [pair for pair, _ in guarded], role, order)
+        told += route_lines(len(providers), order, resume=self._settings.resume)
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
@@ -163,6 +164,17 @@ class Stacks:
         """How often the circuit of each (account, model) has opened."""
         with self._lock:
             return {key: circuit.openings for key, circuit in self._circuits.items()}
+
+    def _routed(
+        self, chain: list[Provider], pairs: list[EnginePair], role: str, order: str
+    ) -> list[Layer]:
+        """The layer that makes one of several, or goes on with what one of them began."""
+        names, resume = [provider.name for provider in chain], self._settings.resume
+        circuits = [self._circuit(provider) for provider in chain]
+        ranks = order_of(order, names, circuits, self.ledger.prices, role)
+        if len(chain) == 1 and not resume:
+            return []
+        return [falling(names, pairs, ranks, resume=resume, clock=self._clock)]
 
     def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from dspy import lm15
 
+from .openai_fields import account_fields, cache_fields
 from .parts import data_uri, joined, text_of, unsupported
 from .wire import Asked, Notes, Payload
 
@@ -31,8 +32,8 @@ def chat_body(request: lm15.Request, *, stream: bool, native: bool) -> Asked:
     _tools(body, request)
     _shape(body, request.config)
     _reasoning(body, request.config.reasoning, notes)
-    _account(body, request.config, native)
-    _cache(body, request.config.cache, native, notes)
+    account_fields(body, request.config, native)
+    cache_fields(body, request.config.cache, native, notes, WIRE)
     notes.drop(request.config, ("top_k",), "Chat Completions has no such field; use extensions")
     notes.drop(request.config, ("probabilities",), "measured by DSPy's own engine only")
     body.update(request.config.extensions or {})
@@ -178,30 +179,3 @@ def _reasoning(body: Payload, reasoning: Any, notes: Notes) -> None:
         if asked is not None:
             reason = "Chat Completions takes an effort only"
             notes.add(f"config.reasoning.{name}", "dropped", reason, asked)
-
-
-def _account(body: Payload, config: Any, native: bool) -> None:
-    if config.user_id is not None:
-        body["safety_identifier" if native else "user"] = config.user_id
-    for name in ("service_tier", "store"):
-        if getattr(config, name) is not None:
-            body[name] = getattr(config, name)
-
-
-def _cache(body: Payload, cache: Any, native: bool, notes: Notes) -> None:
-    """Servers of this wire cache prefixes by themselves; a key steers, a mark does not exist."""
-    if cache is None:
-        return
-    if cache.resource is not None:
-        raise unsupported(WIRE, "a stored cache", "prefixes are cached by themselves here")
-    if native and cache.key is not None:
-        body["prompt_cache_key"] = cache.key
-    if native and cache.retention == "long":
-        body["prompt_cache_retention"] = "24h"
-    if not native:
-        for name in ("key", "retention"):
-            if getattr(cache, name) is not None:
-                reason = "this server is not known to take it"
-                notes.add(f"config.cache.{name}", "dropped", reason, getattr(cache, name))
-    if cache.mode == "off":
-        notes.add("config.cache.mode", "dropped", "prefix caching has no switch here", "off")

@@ -11,6 +11,7 @@ import orjson
 from dspy import lm15
 
 from ...programs import models
+from .resume import was_resumed
 
 __all__ = ["is_worth_keeping", "read", "usage_of", "written"]
 
@@ -22,7 +23,7 @@ _CHANGEABLE = b'"tool_call"', b'"continuation"', b'"data"', b'"adaptations"'
 
 
 def is_worth_keeping(response: Any) -> bool:
-    """Whether this answer may stand for later ones: whole, and neither refused nor filtered.
+    """Whether this answer may stand for later ones: whole, in one piece, not refused or filtered.
 
     >>> from dataclasses import replace
     >>> from compilm.testing.layer_kit import CountingEngine, request
@@ -32,7 +33,8 @@ def is_worth_keeping(response: Any) -> bool:
     """
     parts = response.message.parts
     refused = any(isinstance(part, lm15.RefusalPart) for part in parts)
-    return response.finish_reason in _WHOLE and bool(parts) and not refused
+    is_whole = response.finish_reason in _WHOLE and not was_resumed(response)
+    return is_whole and bool(parts) and not refused
 
 
 def usage_of(response: Any) -> dict[str, int] | None:
