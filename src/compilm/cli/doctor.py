@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import ConfigError
 from .options import configuration
 from .out import Out
-from .place import journal_path, shown
+from .place import journal_path, shown, trace_path
 
 __all__ = ["Finding", "arguments", "run"]
 
@@ -28,6 +28,7 @@ _EXTRAS = {
     "data": ("datasets", "pandas", "pyarrow"),
     "mlflow": ("mlflow",),
     "faiss": ("faiss-cpu",),
+    "otel": ("opentelemetry-proto",),
     "notebook": ("ipython", "ipykernel"),
     "redis": ("redis",),
 }
@@ -166,6 +167,16 @@ def _journal(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "journal", f"{shown(path)} can be written")
 
 
+def _traces(config: Config) -> Iterator[Finding]:
+    which = f"of the last {config.runtime.trace_keep:,} calls in {shown(trace_path(config))}"
+    told = {
+        "none": "not kept (runtime.trace)",
+        "numbers": f"{which}; no texts",
+        "texts": f"{which}, inputs and answers in clear",
+    }
+    yield Finding("ok", "traces", told[config.runtime.trace])
+
+
 def _configured(config: Config) -> Iterator[Finding]:
     if config.file is None:
         yield Finding("!!", "config", "no compilm.toml here or above: compilm init writes one")
@@ -198,5 +209,6 @@ _LOOKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _keys,
     _stacks,
     _journal,
+    _traces,
     _embedded,
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ..runtime.load import Runtime
+    from ..runtime.tracing import Tracer
 
 __all__ = ["add_program", "loaded", "opened"]
 
@@ -46,8 +47,8 @@ def opened(text: str, config: Config) -> tuple[Artifact, dspy.Module]:
     return found, program_from(config.program, config.args, config.base("program"))
 
 
-def loaded(text: str, config: Config, out: Out) -> Runtime:
-    """The runtime of the artifact at `text` in the configured program.
+def loaded(text: str, config: Config, out: Out, tracer: Tracer | None = None) -> Runtime:
+    """The runtime of the artifact at `text` in the configured program, recorded by `tracer`.
 
     Where no model is configured, those that the artifact was compiled for answer, and that is
     said.
@@ -55,7 +56,7 @@ def loaded(text: str, config: Config, out: Out) -> Runtime:
     found, program = opened(text, config)
     from ..runtime.load import load
 
-    runtime = load(found, program, roles=_models(found, config))
+    runtime = load(found, program, roles=_models(found, config), tracer=tracer)
     if not config.lm:
         named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())
         out.note(f"no model is configured, so those it was compiled for answer: {named}")

@@ -28,6 +28,8 @@ VERBS = {
     "diff": "show what changed between two artifacts",
     "runs": "list the runs of the journal",
     "serve": "serve an artifact over HTTP",
+    "traces": "list what was run or served, show one as a tree, send them on",
+    "replay": "run a recorded call again, offline",
     "drill": "try an artifact against providers that fail on purpose",
     "doctor": "look at this installation for known trouble",
 }

@@ -17,6 +17,7 @@ __all__ = [
     "out_path",
     "shown",
     "target_name",
+    "trace_path",
 ]
 
 
@@ -25,6 +26,13 @@ def journal_path(config: Config) -> Path:
     if config.compile.journal is not None:
         return Path(config.compile.journal)
     return config.folder / ".compilm" / "journal.db"
+
+
+def trace_path(config: Config) -> Path:
+    """`runtime.trace_path`, else `.compilm/traces.db` beside the configuration."""
+    if config.runtime.trace_path is not None:
+        return Path(config.runtime.trace_path)
+    return config.folder / ".compilm" / "traces.db"
 
 
 def target_name(config: Config) -> str:

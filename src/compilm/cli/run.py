@@ -17,6 +17,7 @@ from .inputs import Caller, given_inputs
 from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
+from .tracing import tracing
 
 if TYPE_CHECKING:
     from ..runtime.layers.book import Entry
@@ -48,7 +49,11 @@ def run(args: argparse.Namespace, out: Out) -> int:
     given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    with closing(loaded(args.artifact, config, out)) as runtime, billed() as bill:
+    with (
+        tracing(config, out) as tracer,
+        billed() as bill,
+        closing(loaded(args.artifact, config, out, tracer)) as runtime,
+    ):
         caller = Caller(runtime)
         if lines:
             code = _stream(caller, sys.stdin, config.runtime.concurrency, out)

@@ -14,6 +14,7 @@ from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
 from .place import target_name
+from .tracing import tracing
 
 __all__ = ["arguments", "run"]
 
@@ -43,8 +44,8 @@ def run(args: argparse.Namespace, out: Out) -> int:
 
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    with _listen(args.host, args.port) as listening:
-        runtime = loaded(args.artifact, config, out)
+    with _listen(args.host, args.port) as listening, tracing(config, out) as tracer:
+        runtime = loaded(args.artifact, config, out, tracer)
         app = create_app(runtime, name=target_name(config), concurrency=config.runtime.concurrency)
         _announce(app, listening, out)
         settings = uvicorn.Config(

@@ -109,7 +109,9 @@ class RuntimeSettings:
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
     file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
-    that `redis_password_env` names.
+    that `redis_password_env` names. `trace` is what is recorded of calls in the file
+    `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
+    of them.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -131,6 +133,10 @@ class RuntimeSettings:
     cache_path: str | None = None
     redis_url: str | None = None
     redis_password_env: str | None = None
+    trace: str = "numbers"
+    trace_sample: float = 1.0
+    trace_keep: int = 10_000
+    trace_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,13 +279,17 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.cache_path": _text,
     "runtime.redis_url": redis_url,
     "runtime.redis_password_env": _text,
+    "runtime.trace": _one_of("none", "numbers", "texts"),
+    "runtime.trace_sample": _number(0, 1),
+    "runtime.trace_keep": _whole(1),
+    "runtime.trace_path": _text,
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric", "prices")
 SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
 PATHS = {
     *("data.path", "data.train", "data.val", "data.test"),
-    *("compile.out", "compile.journal", "runtime.cache_path"),
+    *("compile.out", "compile.journal", "runtime.cache_path", "runtime.trace_path"),
 }
 
 

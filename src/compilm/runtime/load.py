@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -22,6 +22,10 @@ from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
 from .layers.streams import aclose, close
+from .layers.trace import heard
+from .tracing import Tracer
+from .tracing.live import SETTING, Steps
+from .tracing.origin import origin
 
 __all__ = ["Runtime", "load"]
 
@@ -36,7 +40,8 @@ class Runtime:
 
     `inputs` and `outputs` are the names of the whole program's fields, as far as the artifact or
     the program tells them; inputs in `optional` may be left out. `roles` are the models in use.
-    Calls keep no DSPy history and no DSPy trace: nothing grows with traffic.
+    Calls keep no DSPy history and no DSPy trace: nothing grows with traffic. `tracer` records them,
+    where there is one.
     """
 
     artifact: Artifact
@@ -46,6 +51,8 @@ class Runtime:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
+    tracer: Tracer | None = field(default=None, repr=False)
+    _about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the same in each trace
 
     def __call__(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction for these inputs.
@@ -56,16 +63,16 @@ class Runtime:
                 half of a character, which no model can be sent.
         """
         self._check(inputs)
-        with self._settings():
-            return self.program(**inputs)
+        with self._called(inputs) as told:
+            return told(self.program(**inputs))
 
     async def acall(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction, awaited; a program without `aforward` runs in a thread."""
         self._check(inputs)
-        with self._settings():
+        with self._called(inputs) as told:
             if hasattr(type(self.program), "aforward"):
-                return await self.program.acall(**inputs)
-            return await asyncio.to_thread(self.program, **inputs)
+                return told(await self.program.acall(**inputs))
+            return told(await asyncio.to_thread(self.program, **inputs))
 
     def close(self) -> None:
         """Close idle connections of its models' threads; the next call opens others."""
@@ -80,11 +87,17 @@ class Runtime:
                 closing.push_async_callback(aclose, lm)
 
     @contextmanager
-    def _settings(self) -> Iterator[None]:
-        with dspy.context(
-            lm=self.roles[DEFAULT], adapter=self.adapter, trace=None, disable_history=True
-        ):
-            yield
+    def _called(self, inputs: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
+        """One call: under its own settings and, if it is recorded, in its own trace."""
+        trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
+        settings = {"lm": self.roles[DEFAULT], "adapter": self.adapter, "disable_history": True}
+        if trace is None:
+            with dspy.context(**settings, trace=None):
+                yield _same
+        else:
+            steps = Steps(trace) if trace.keeps_texts else None
+            with trace, dspy.context(**settings, trace=steps, **{SETTING: trace}):
+                yield trace.answered
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         known = [*self.inputs, *sorted(self.optional - set(self.inputs))]
@@ -102,6 +115,10 @@ class Runtime:
                 _check_text(name, text)
 
 
+def _same(prediction: Any) -> Any:
+    return prediction
+
+
 def load(
     path: str | Path | Artifact,
     program: Any = None,
@@ -109,6 +126,7 @@ def load(
     roles: Mapping[str, dspy.LM] | None = None,
     allow: Iterable[str] = (),
     adapter: Any = None,
+    tracer: Tracer | None = None,
 ) -> Runtime:
     """The artifact in this directory or file, applied to a copy of the program it was made for.
 
@@ -121,6 +139,7 @@ def load(
         allow: references an artifact may name: "package.module:Attr" for just this, "package."
             for the `dspy.Module` classes and instances anywhere in that package.
         adapter: instead of the one the artifact was compiled with.
+        tracer: what records the calls, if they are to be recorded; who made it closes it.
 
     Raises:
         ArtifactError: the artifact is not sound, names a program that is not allowed, or was made
@@ -143,6 +162,8 @@ def load(
     check_shape(artifact.predictors, given)
     copy = applied(given, {each.path: each for each in artifact.predictors})
     bound = _bound(artifact, roles or {})
+    if tracer is not None:
+        bound = {role: heard(lm) for role, lm in bound.items()}
     found = predictors(copy)
     for each in artifact.predictors:
         if each.role != DEFAULT:
@@ -158,6 +179,8 @@ def load(
         inputs=inputs,
         outputs=tuple(declared["outputs"]) or _signature_names(copy, "output_fields"),
         optional=optional,
+        tracer=tracer,
+        _about=origin(type(copy).__name__, artifact, bound) if tracer is not None else {},
     )
 
 

@@ -30,6 +30,7 @@ from .layers.retry import Retry
 from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
+from .layers.trace import Attempts, Calls
 from .layers.turns import Turns
 from .routing import falling, order_of, route_lines
 
@@ -154,7 +155,7 @@ class Stacks:
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
-        pair = stack(guarded[0][0], *above)
+        pair = stack(guarded[0][0], Calls(), *above)
         lm = role_lm(pair, first.like)
         lm.attempt = self._attempt(first)
         lm.fallbacks = tuple(provider.name for provider in providers[1:])
@@ -207,6 +208,7 @@ class Stacks:
         """One provider under the layers that are its own."""
         settings, clock = self._settings, self._clock
         layers: list[Layer] = [
+            Attempts(provider.name),
             Breaker(self._circuit(provider), clock),
             Limiter(self._gate(provider), clock),
             Timeout(settings.timeout, provider.blocks, clock),

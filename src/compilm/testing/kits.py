@@ -68,6 +68,30 @@ class JournalKit:
         numbers = sorted(record.body["number"] for record in journal.read())
         assert numbers == sorted(1000 * i + n for i in range(8) for n in range(50))
 
+    def test_many_go_in_at_once_or_none(self, journal: Journal) -> None:
+        journal.append(_record(0))
+        journal.extend([_record(1), _record(2)])
+        with pytest.raises(JournalError, match="'k' record is not plain JSON"):
+            journal.extend([_record(3), Record("k", 0.0, "r", {"value": object()})])
+        assert [record.body["number"] for record in journal.read()] == [0, 1, 2]
+        assert len({record.seq for record in journal.read()}) == 3
+
+    def test_the_last_ones_can_be_asked_for(self, journal: Journal) -> None:
+        for number in range(6):
+            journal.append(_record(number, kind="xy"[number % 2]))
+        numbers = [record.body["number"] for record in journal.read(kinds=["x"], last=2)]
+        assert numbers == [2, 4]
+        assert len(list(journal.read(last=99))) == 6
+
+    def test_only_the_oldest_of_a_kind_are_forgotten(self, journal: Journal) -> None:
+        for number in range(8):
+            journal.append(_record(number, kind="xy"[number % 2]))
+        journal.forget("x", keep=2)
+        journal.forget("y", keep=9)
+        kept = [(record.kind, record.body["number"]) for record in journal.read()]
+        assert kept == [("y", 1), ("y", 3), ("x", 4), ("y", 5), ("x", 6), ("y", 7)]
+        assert journal.append(_record(8)).seq > max(r.seq for r in journal.read()) - 1
+
     def test_a_run_is_claimed_and_given_back(self, journal: Journal) -> None:
         journal.claim("r")()
         journal.claim("r")()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...engine import EnginePair
 from ...errors import DataError
 from ...programs.models import request_digest, response_from_json, response_to_json
 
-__all__ = ["Recorder", "recorded"]
+__all__ = ["Answers", "Recorder", "answering", "recorded"]
 
 
 def recorded(path: str | Path) -> EnginePair:
@@ -26,7 +26,11 @@ def recorded(path: str | Path) -> EnginePair:
     is not there is an `lm15.InvalidRequestError`: nothing is asked, nothing is made up. `DataError`
     names the line that cannot be read.
     """
-    answers = _Answers(Path(path))
+    return answering(_File(Path(path)))
+
+
+def answering(answers: Answers) -> EnginePair:
+    """Engines that give these answers and no others, as `recorded` does."""
     return EnginePair(_Recorded(answers), _AsyncRecorded(answers))
 
 
@@ -51,38 +55,59 @@ class Recorder:
             file.write(line)
 
 
-class _Answers:
-    """The answers of a file by the request's digest, and how often each was given."""
+class Answers:
+    """Answers by the request's digest, in order; an error in the place of one is raised.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()  # protects _given
+    `name` says in errors where they are from.
+
+    >>> Answers("trace 3f2a", []).name
+    'trace 3f2a'
+    """
+
+    def __init__(self, name: str, pairs: Iterable[tuple[str, lm15.Response | Exception]]) -> None:
+        self.name = name
+        self._lock = threading.Lock()  # protects _given and missing
         self._given: dict[str, int] = defaultdict(int)
-        self._kept: dict[str, list[lm15.Response]] = defaultdict(list)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if line.strip():
-                self._read(line, number)
-
-    def _read(self, line: str, number: int) -> None:
-        try:
-            pair = json.loads(line)
-            self._kept[pair["request"]].append(response_from_json(pair["response"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            message = f"not a recorded pair ({type(error).__name__}): record it again"
-            raise DataError(message, file=str(self.path), line=number) from error
+        self._kept: dict[str, list[lm15.Response | Exception]] = defaultdict(list)
+        self.missing = 0  # requests that had no answer here
+        for digest, answer in pairs:
+            self._kept[digest].append(answer)
 
     def to(self, request: lm15.Request) -> lm15.Response:
+        """The next answer to this request; the last one repeats."""
         digest = request_digest(request)
         answers = self._kept.get(digest)
         if answers is None:
+            with self._lock:
+                self.missing += 1
             raise lm15.InvalidRequestError(
-                f"{self.path.name} holds no answer to this request ({digest[:19]}…, model"
+                f"{self.name} holds no answer to this request ({digest[:19]}…, model"
                 f" {request.model}): it was recorded with other inputs, or another program"
             )
         with self._lock:
             place = self._given[digest]
             self._given[digest] += 1
-        return answers[min(place, len(answers) - 1)]
+        found = answers[min(place, len(answers) - 1)]
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
+        return found
+
+
+class _File(Answers):
+    """The answers of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        super().__init__(path.name, (self._read(*line) for line in lines if line[1].strip()))
+
+    def _read(self, number: int, line: str) -> tuple[str, lm15.Response]:
+        try:
+            pair = json.loads(line)
+            return pair["request"], response_from_json(pair["response"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            message = f"not a recorded pair ({type(error).__name__}): record it again"
+            raise DataError(message, file=str(self.path), line=number) from error
 
 
 class _Kept:
@@ -91,13 +116,15 @@ class _Kept:
     supports_reasoning = True
     supported_params: tuple[str, ...] = ()
 
-    def __init__(self, answers: _Answers) -> None:
+    def __init__(self, answers: Answers) -> None:
         self._answers = answers
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
 
     def dump_state(self) -> dict[str, Any]:
+        if not isinstance(self._answers, _File):
+            raise TypeError(f"the answers of {self._answers.name} are in no file to be named")
         return {"path": str(self._answers.path)}
 
 

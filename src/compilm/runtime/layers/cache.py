@@ -21,6 +21,7 @@ from .answers import is_worth_keeping, read, usage_of, written
 from .around import Shared
 from .counts import Counts
 from .keys import digest_of
+from .notes import note
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
@@ -93,6 +94,7 @@ class Cache:
         """The answer that was kept; `None`, and a miss, where there is none that can be read."""
         response = None if value is None else self._read(value)
         self.counts.add("misses" if response is None else "hits")
+        note("cache.miss" if response is None else "cache.hit")
         return response
 
     def failed(self, error: Exception) -> None:

@@ -20,6 +20,7 @@ from ...errors import DeadlineExceeded, Refused
 from ...programs import models
 from .around import Shared
 from .futures import auntil, in_a_loop
+from .notes import note
 from .outcomes import deadline_exceeded
 from .samples import counted, is_named
 
@@ -186,6 +187,7 @@ class _Coalescing(Shared):
             flight, leads = policy.flights.claim(key)
             if leads:
                 return self._lead(flight, request)
+            note("coalesce.followed")
             left = policy.left()
             assert flight.landing is not None
             if not policy.clock.until(flight.landing, None if left == inf else left):
@@ -219,6 +221,7 @@ class _AsyncCoalescing(Shared):
             flight, leads = policy.flights.claim(key)
             if leads:
                 return await self._lead(flight, request)
+            note("coalesce.followed")
             assert flight.landing is not None
             if not await auntil(policy.clock, flight.landing, policy.left()):
                 raise deadline_exceeded("while an equal call was out")

@@ -15,6 +15,7 @@ from typing import Any
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
 from .around import Shared
+from .notes import note
 from .outcomes import asked, kind_of, retry_after_of
 from .streams import aclose, aopening, close, opening
 
@@ -85,6 +86,7 @@ class Retry:
                 wait = self.again(error, failures, left)
                 if wait is None:
                     raise
+                note("retry", wait=wait, error=type(error).__name__)
             self.clock.sleep(wait)
 
     async def arun(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
@@ -99,6 +101,7 @@ class Retry:
                 wait = self.again(error, failures, left)
                 if wait is None:
                     raise
+                note("retry", wait=wait, error=type(error).__name__)
             await self.clock.asleep(wait)
 
 

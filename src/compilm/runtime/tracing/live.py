@@ -1,0 +1,219 @@
+"""A trace while it is recorded: cheap to write to, from any thread or task of the program's call.
+
+What DSPy hands down to whatever runs below (tasks, its own threads, a program in a program) are
+its settings, so the trace of a call is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import dspy
+
+from ...clock import Clock
+from ...engine import SAMPLE
+from ...prices import Prices
+from ...programs.calling import path_of
+from .values import snapshot, snapshots
+
+__all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "current"]
+
+SETTING = "compilm_trace"
+MOST_SPANS = 1000
+_TRACE: ContextVar[LiveTrace | None] = ContextVar("compilm_trace", default=None)
+
+
+def current() -> LiveTrace | None:
+    """The trace that is recorded in this context, if one is.
+
+    >>> print(current())
+    None
+    """
+    found = _TRACE.get()
+    if found is None and SETTING in dspy.settings:  # a thread of DSPy's, which has its settings
+        found = dspy.settings[SETTING]
+    return found
+
+
+class LiveSpan:
+    """A span that may still go on: what is needed to tell of it, and nothing that takes time.
+
+    `request` and `response` are a call's; `texts` are what a program or predictor was given and
+    gave, where that is kept.
+    """
+
+    __slots__ = (
+        "by", "error", "events", "kind", "name", "over", "parent", "request", "response", "sample",
+        "start", "status", "streams", "texts", "trace", "tried", "unfinished",
+    )  # fmt: skip
+
+    def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
+        self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
+        self.start = trace.clock.now()
+        self.over: float | None = None
+        self.error: str | None = None  # the name of its class: its text may repeat a prompt
+        self.status: int | None = None
+        self.by = name  # the model whose attempt at this call was answered
+        self.tried = self.unfinished = False
+        self.streams: float | None = None  # seconds to its first event; 0 until there is one
+        self.sample: tuple[int | None, int] | None = None
+        self.events: list[tuple[str, float, dict[str, Any]]] | None = None
+        self.request: Any = None
+        self.response: Any = None
+        self.texts: dict[str, Any] | None = None
+
+    def now(self) -> float:
+        """The instant, by the clock of the trace."""
+        return self.trace.clock.now()
+
+    def note(self, name: str, values: dict[str, Any]) -> None:
+        """An event at this instant."""
+        if self.events is None:
+            self.events = []
+        self.events.append((name, self.trace.clock.now(), values))
+
+    def attempted(self, model: str, start: float, error: BaseException | None) -> None:
+        """A provider was asked for this call from `start` on. The only attempt is the call."""
+        if error is None:
+            self.by = model
+            if not self.tried:
+                return
+        self.tried = True
+        attempt = self.trace.span("attempt", model, self)
+        attempt.start = start
+        attempt.end(error)
+
+    def streamed(self) -> None:
+        """The first event that can be shown came."""
+        if not self.streams:
+            self.streams = self.trace.clock.now() - self.start
+
+    def answered(self, response: Any) -> None:
+        """The call is over with this response."""
+        self.end()
+        self.response = response
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It is over, with this error or without one; for its predictor so far as well."""
+        self.over = self.trace.clock.now()
+        if error is not None:
+            self.error = type(error).__name__
+            status = getattr(error, "status", None)
+            self.status = status if isinstance(status, int) else None
+        if self.kind == "call" and self.parent is not self.trace.root and self.parent is not None:
+            self.parent.over = self.over
+
+
+class LiveTrace:
+    """The spans of one call of a program, as they come.
+
+    `keeps_texts` is whether inputs, prompts and answers are written down. `done` is called with
+    the trace when the program's call is over.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        clock: Clock,
+        keeps_texts: bool,
+        about: Mapping[str, Any],
+        prices: Prices,
+        done: Callable[[LiveTrace], None],
+    ) -> None:
+        self.id, self.clock, self.keeps_texts, self.about = id, clock, keeps_texts, about
+        self.prices, self._done = prices, done
+        self.at = clock.wall()
+        self.left_out = 0
+        # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
+        # of a module: that list is the call's identity.
+        self._open: dict[int, list[tuple[Any, LiveSpan]]] = {}
+        self.root = LiveSpan(self, "program", about["program"], None)
+        self.spans = [self.root]
+
+    def span(self, kind: str, name: str, parent: LiveSpan | None) -> LiveSpan:
+        """A span that begins now; beyond the most that a trace holds it is only counted."""
+        made = LiveSpan(self, kind, name, parent)
+        if len(self.spans) < MOST_SPANS:
+            self.spans.append(made)
+        else:
+            self.left_out += 1
+        return made
+
+    def call(self, request: Any, stream: bool = False) -> LiveSpan:
+        """A model is asked, by the predictor that is calling in this context."""
+        made = self.span("call", request.model, self._step())
+        made.request = request
+        sample = SAMPLE.get()
+        if sample is not None and (sample.index or sample.rollout_id is not None):
+            made.sample = (sample.rollout_id, sample.index)
+        if stream:
+            made.streams = 0.0
+        return made
+
+    def _step(self) -> LiveSpan:
+        """The span of the predictor that is calling; the program's where none is."""
+        modules = dspy.settings.caller_modules
+        if not modules or not isinstance(modules[-1], dspy.Predict):
+            return self.root
+        steps = self._open.setdefault(id(modules[-1]), [])
+        for of, step in steps:
+            if of is modules:
+                return step
+        name = path_of(modules[-1]) or type(modules[-1]).__name__
+        made = self.span("predictor", name, self.root)
+        steps.append((modules, made))
+        return made
+
+    def predicted(self, predictor: Any, inputs: Mapping[str, Any], prediction: Any) -> None:
+        """A predictor gave its prediction: in this context, or in one that was left."""
+        steps = self._open.get(id(predictor))
+        if not steps:
+            return
+        modules = dspy.settings.caller_modules if len(steps) > 1 else None
+        place = next((n for n, (of, _) in enumerate(steps) if of is modules), -1)
+        step = steps.pop(place)[1]
+        step.end()
+        step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+
+    def given(self, inputs: Mapping[str, Any]) -> None:
+        """The program's inputs."""
+        self.root.texts = {"inputs": snapshots(inputs)}
+
+    def answered(self, prediction: Any) -> Any:
+        """The program's prediction, before the trace ends; it is given back."""
+        if self.root.texts is not None:
+            self.root.texts["outputs"] = snapshot(prediction)
+        return prediction
+
+    def __enter__(self) -> LiveTrace:
+        self._token = _TRACE.set(self)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        _TRACE.reset(self._token)
+        self.root.end(error)
+        if self.keeps_texts:  # else nobody tells which predictors are done
+            for steps in self._open.values():
+                for _, step in steps:
+                    step.unfinished = True
+        self._open.clear()
+        self._done(self)
+
+
+class Steps(list[Any]):
+    """What DSPy takes for its trace: told of each prediction, it passes it on and keeps nothing."""
+
+    def __init__(self, trace: LiveTrace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def append(self, step: Any) -> None:
+        """One prediction: the predictor, its inputs, and what it gave."""
+        self._trace.predicted(*step)
+
+    def extend(self, steps: Iterable[Any]) -> None:
+        """Those of a part that kept its own, as `dspy.BestOfN` does."""
+        for step in steps:
+            self.append(step)

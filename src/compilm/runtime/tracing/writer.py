@@ -1,0 +1,154 @@
+"""The writer: takes traces that are over and puts them into a journal, in a thread of its own.
+
+A call never waits for it. Where it does not keep up, traces are dropped and counted; where the
+journal cannot be written, they are counted and the log says so once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
+
+from ...journal import Journal, Record
+from .body import body_of
+from .live import LiveTrace
+from .span import KIND
+
+__all__ = ["Counts", "Writer"]
+
+_log = logging.getLogger(__name__)
+_GATHER = 0.25  # seconds for which traces may come together into one transaction
+_PATIENCE = 5.0  # seconds that ending waits for a journal that does not answer
+_BATCH = 256
+_Item: TypeAlias = "LiveTrace | threading.Event"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the traces: `written`, `dropped` for want of room, `failed` to be written."""
+
+    written: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class Writer:
+    """Writes to `journal`, which keeps the last `most` traces; `waiting` more may wait in memory.
+
+    >>> from compilm.journal import MemoryJournal
+    >>> Writer(MemoryJournal(), most=10, waiting=10).flush()
+    True
+    """
+
+    def __init__(self, journal: Journal, most: int, waiting: int) -> None:
+        self._journal, self._most, self._waiting = journal, most, waiting
+        self.counts = Counts()
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._hurry = threading.Event()
+        self._lock = threading.Lock()  # protects _thread and counts.dropped
+        self._thread: threading.Thread | None = None
+        self._since = most  # written since the oldest were forgotten: at first unknown
+
+    def put(self, trace: LiveTrace) -> None:
+        """Have a trace written that is over; never waits."""
+        held = self._queue.qsize()
+        if held >= self._waiting:
+            with self._lock:
+                self.counts.dropped += 1
+            return
+        self._queue.put(trace)
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        if held * 2 >= self._waiting:
+            self._hurry.set()
+
+    def flush(self, seconds: float = _PATIENCE) -> bool:
+        """Have everything written that was put until now; whether it was in so many seconds."""
+        if self._thread is None:
+            return True
+        done = threading.Event()
+        self._queue.put(done)
+        self._start()
+        self._hurry.set()
+        return done.wait(seconds)
+
+    def finish(self) -> None:
+        """Write what there is and close the journal; one that hangs is left behind."""
+        if self.flush(_PATIENCE):
+            self._journal.close()
+        else:
+            _log.warning("the journal of traces does not answer: the last ones are lost")
+
+    def _start(self) -> None:
+        """Have a thread: at the first trace, and in a process that was forked."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._work, name="compilm-traces", daemon=True
+                )
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            items = [self._queue.get()]
+            if self._queue.qsize() < _BATCH:
+                self._hurry.wait(_GATHER)
+            while len(items) < _BATCH:
+                try:
+                    items.append(self._queue.get_nowait())
+                except Empty:
+                    self._hurry.clear()
+                    break
+            self._keep([each for each in items if isinstance(each, LiveTrace)])
+            for each in items:
+                if isinstance(each, threading.Event):
+                    each.set()
+
+    def _keep(self, traces: list[LiveTrace]) -> None:
+        """Write a batch in one transaction, and let the oldest go from time to time."""
+        records = [record for trace in traces if (record := self._record(trace)) is not None]
+        if not records:
+            return
+        try:
+            self._write(records)
+            self._since += len(records)
+            if self._since * 10 >= self._most:
+                self._journal.forget(KIND, keep=self._most)
+                self._since = 0
+        except Exception as error:  # border: a trace that is not kept fails nobody
+            self._failed(error, len(records))
+
+    def _write(self, records: list[Record]) -> None:
+        try:
+            self._journal.extend(records)
+        except Exception as error:  # border: told apart here, and passed on
+            own = isinstance(error.__cause__, (TypeError, ValueError))
+            if not own or len(records) == 1:
+                raise
+            # One of them cannot be written as text: it takes no other with it.
+            for record in records:
+                self._keep_one(record)
+            return
+        self.counts.written += len(records)
+
+    def _keep_one(self, record: Record) -> None:
+        try:
+            self._write([record])
+        except Exception as error:  # border: as above
+            self._failed(error, 1)
+
+    def _record(self, trace: LiveTrace) -> Record | None:
+        try:
+            return Record(KIND, trace.at, trace.id, body_of(trace))
+        except Exception as error:  # border: values of a program may be anything
+            self._failed(error, 1)
+            return None
+
+    def _failed(self, error: Exception, count: int) -> None:
+        if self.counts.failed == 0:
+            told = "traces cannot be written (%s) and are lost; this is said once"
+            _log.warning(told, type(error).__name__)
+        self.counts.failed += count

@@ -1,0 +1,159 @@
+"""The writer keeps up or drops and counts; a journal that fails or hangs fails no call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from tests.runtime.tracing.desk import Desk, Kept, artifact_of
+
+from compilm.errors import JournalError
+from compilm.journal import MemoryJournal, Record, SqliteJournal
+from compilm.runtime.load import load
+from compilm.runtime.tracing import Trace, Tracer, writer
+from compilm.testing.engines import scripted_lm
+
+
+class Held(MemoryJournal):
+    """A journal that writes only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def extend(self, records: Any) -> None:
+        self.asked.set()
+        self.let.wait()
+        super().extend(records)
+
+
+class Full(MemoryJournal):
+    """A journal on a disk without room."""
+
+    def extend(self, records: Any) -> None:
+        raise JournalError("disk is full, and here is a secret")
+
+
+def call(kept: Kept, times: int = 1) -> None:
+    for _ in range(times):
+        assert kept.runtime(question="2+2?").answer == "4"
+
+
+def test_a_journal_that_hangs_delays_no_call_and_what_has_no_room_is_counted() -> None:
+    journal = Held()
+    kept = Kept(journal=journal, waiting=4)
+    call(kept)
+    kept.tracer._writer._hurry.set()
+    journal.asked.wait()  # the writer is in the journal now, and stays there
+    call(kept, 10)
+    assert kept.tracer.counts.dropped == 6
+    journal.let.set()
+    assert len(kept.traces()) == 5
+    assert kept.tracer.counts.written == 5
+
+
+def test_closing_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE", 0.0)
+    journal = Held()
+    kept = Kept(journal=journal)
+    call(kept)
+    kept.tracer.close()
+    assert "does not answer" in caplog.text
+    journal.let.set()
+
+
+def test_a_journal_that_cannot_be_written_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept(journal=Full())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            call(kept)
+            assert kept.tracer.flush()
+    assert kept.tracer.counts.failed == 3
+    assert caplog.text.count("cannot be written (JournalError)") == 1
+    assert "secret" not in caplog.text
+
+
+def test_one_that_has_no_json_form_takes_no_other_with_it(tmp_path: Path) -> None:
+    class Odd(Desk):
+        def forward(self, question: str) -> dspy.Prediction:
+            half = "half of a character: \ud800" if question == "odd" else ""
+            return dspy.Prediction(answer=half or super().forward(question).answer)
+
+    kept = Kept(Odd, journal=SqliteJournal(tmp_path / "traces.db"))
+    call(kept)
+    kept.runtime(question="odd")
+    call(kept)
+    assert len(kept.traces()) == 2
+    assert (kept.tracer.counts.written, kept.tracer.counts.failed) == (2, 1)
+
+
+def test_the_journal_holds_the_last_ones_only() -> None:
+    kept = Kept(most=20)
+    kept.journal.append(Record("run.started", 0.0, "r", {}))
+    for _ in range(7):
+        call(kept, 10)
+        assert kept.tracer.flush()
+    assert 20 <= len(kept.traces()) <= 22
+    assert len(list(kept.journal.read(kinds=["run.started"]))) == 1
+
+
+def test_a_file_is_for_its_owner_alone_and_whole_after_closing(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "traces.db"
+    with Tracer.at(path, keeps="texts") as tracer:
+        runtime = load(
+            artifact_of(Desk()),
+            Desk(),
+            roles={"default": scripted_lm([{"reasoning": "r", "answer": "4", "verdict": "v"}])},
+            tracer=tracer,
+        )
+        runtime(question="2+2?")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (record,) = SqliteJournal(path).read()
+    assert Trace.of(record).root.texts["outputs"] == {"answer": "4", "verdict": "v"}
+
+
+def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(JournalError, match="cannot keep traces in"):
+        Tracer.at(tmp_path / "file" / "traces.db")
+    with pytest.raises(JournalError, match="is not a journal"):
+        (tmp_path / "other").write_text("hello " * 1000)
+        Tracer.at(tmp_path / "other")
+
+
+def test_a_tracer_that_is_dropped_writes_what_it_had() -> None:
+    kept = Kept()
+    call(kept)
+    journal = kept.journal
+    finish = kept.tracer._finish
+    del kept.tracer
+    object.__setattr__(kept.runtime, "tracer", None)
+    assert not finish.alive
+    assert len(list(journal.read())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_a_writer_of_its_own() -> None:
+    kept = Kept()
+    call(kept)
+    assert kept.tracer.flush()
+    child = os.fork()
+    if not child:  # pragma: no cover - in the other process
+        call(kept)
+        ok = kept.tracer.flush() and len(list(kept.journal.read())) == 2
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_record_of_another_form_is_told() -> None:
+    with pytest.raises(JournalError, match=r"trace 3f is damaged \(KeyError: 'spans'\)"):
+        Trace.of(Record("trace", 0.0, "3f", {"format": 1}))
