@@ -1,7 +1,7 @@
 """Which predictor of a program is calling its model: asked from inside a layer, paid only there.
 
 DSPy keeps the modules that are being called in its setting `caller_modules`, in threads and tasks
-alike, for itself. Reading it costs half a microsecond where a callback would cost half a
+alike, for itself. Reading it costs less than a microsecond where a callback would cost half a
 millisecond per call, and the classes of the program's predictors stay what they are.
 """
 

@@ -6,13 +6,14 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from dspy import lm15
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compilm.programs.models import request_digest
-from compilm.runtime.layers.keys import digest_of
+from compilm.runtime.layers.keys import _spelled, digest_of
 from compilm.testing.layer_kit import request
 
 # Texts that look like what stands between texts.
@@ -67,6 +68,16 @@ def test_a_copy_has_the_same_key(asked: Any, tenant: str) -> None:
 def test_two_keys_are_equal_where_the_canonical_digests_are(one: Any, two: Any) -> None:
     """That one is slow, and says what is asked by sorted names and no shortcut."""
     assert (digest_of(one) == digest_of(two)) == (request_digest(one) == request_digest(two))
+
+
+@given(st.lists(users | models, max_size=3), st.integers(0, 3))
+def test_what_messages_are_spelled_as_can_be_made_in_two_goes(messages: Any, cut: int) -> None:
+    """So that what many requests begin with can be hashed once."""
+    try:
+        whole = _spelled(messages)
+    except orjson.JSONEncodeError:
+        return
+    assert _spelled(messages[:cut]) + _spelled(messages[cut:]) == whole
 
 
 @given(requests, st.data())

@@ -55,7 +55,7 @@ def _spelled(messages: Iterable[Any]) -> bytes:
             told.append(message_to_dict(message))
         else:
             told += (message.role, part.text)
-    return _json(told)[1:-1] + b","
+    return _json(told)[1:-1] + b"," if told else b""
 
 
 def _json(value: Any) -> bytes:
