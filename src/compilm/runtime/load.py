@@ -20,6 +20,7 @@ from ..artifact import Artifact, read
 from ..errors import ArtifactError, ConfigError, ProgramError
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
+from .rendering import rendered
 
 __all__ = ["Runtime", "load"]
 
@@ -34,7 +35,8 @@ class Runtime:
 
     `inputs` and `outputs` are the names of the whole program's fields, as far as the artifact or
     the program tells them; inputs in `optional` may be left out. `roles` are the models in use.
-    Calls keep no DSPy history and no DSPy trace: nothing grows with traffic.
+    Calls keep no DSPy history and no DSPy trace: nothing grows with traffic. With `rendering`,
+    what is the same in every prompt is rendered once.
     """
 
     artifact: Artifact
@@ -44,6 +46,12 @@ class Runtime:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
+    rendering: bool = True
+    _asks: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        asks = rendered(self.adapter) if self.rendering else self.adapter
+        object.__setattr__(self, "_asks", asks)
 
     def __call__(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction for these inputs.
@@ -68,7 +76,7 @@ class Runtime:
     @contextmanager
     def _settings(self) -> Iterator[None]:
         with dspy.context(
-            lm=self.roles[DEFAULT], adapter=self.adapter, trace=None, disable_history=True
+            lm=self.roles[DEFAULT], adapter=self._asks, trace=None, disable_history=True
         ):
             yield
 
@@ -95,6 +103,7 @@ def load(
     roles: Mapping[str, dspy.LM] | None = None,
     allow: Iterable[str] = (),
     adapter: Any = None,
+    rendering: bool = True,
 ) -> Runtime:
     """The artifact in this directory or file, applied to a copy of the program it was made for.
 
@@ -107,6 +116,8 @@ def load(
         allow: references an artifact may name: "package.module:Attr" for just this, "package."
             for the `dspy.Module` classes and instances anywhere in that package.
         adapter: instead of the one the artifact was compiled with.
+        rendering: whether what stays in prompts is rendered once; the prompts are the same
+            without, and cost more.
 
     Raises:
         ArtifactError: the artifact is not sound, names a program that is not allowed, or was made
@@ -143,6 +154,7 @@ def load(
         inputs=inputs,
         outputs=tuple(declared["outputs"]) or _signature_names(copy, "output_fields"),
         optional=optional,
+        rendering=rendering,
     )
 
 

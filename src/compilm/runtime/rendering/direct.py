@@ -1,0 +1,117 @@
+"""One call of a model from a request that is ready, without the way through OpenAI's dictionaries.
+
+DSPy makes a request of messages again at each call, in a worker thread if the call is awaited.
+Where a model only passes requests to an engine, that is all there is to it: no cache, no retries,
+no history. Errors, usage and outputs are made by DSPy's own functions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import dspy
+from dspy.clients import execution
+from dspy.clients.call_result import CallResult
+from dspy.clients.errors import error_boundary
+from dspy.dsp.utils.settings import settings
+
+from ...engine import PREFIX, Prefix
+from ...programs.models import RoleLM, sampled
+
+__all__ = ["acomplete", "complete", "is_direct", "options_key", "template_of"]
+
+_log = logging.getLogger("dspy.clients.lm")
+_FIXED = frozenset({str, int, float, bool, type(None)})
+_PLAIN = frozenset({dspy.LM, RoleLM})
+_OWN = frozenset({"forward", "aforward", "__call__", "acall"})
+
+
+def is_direct(lm: Any) -> bool:
+    """Whether a call of this model is one attempt of its engines and nothing else.
+
+    >>> from compilm.testing.engines import scripted_lm
+    >>> is_direct(scripted_lm(["hi"])), is_direct(dspy.LM("openai/gpt-5-mini"))
+    (True, False)
+    """
+    if type(lm) not in _PLAIN or isinstance(lm.engine, str) or lm._async_engine_spec is None:
+        return False
+    if lm.cache or lm.num_retries or lm.model_type != "chat":
+        return False
+    return not (_OWN & vars(lm).keys() or hasattr(lm.engine, "complete_legacy"))
+
+
+def options_key(lm: Any, options: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What a call's settings are, to be compared; `None` for some that cannot be."""
+    found: list[Any] = [lm.model]
+    for given in (lm.kwargs, options):
+        found.append(len(given))
+        for name, value in given.items():
+            kind = type(value)
+            if kind in (list, tuple) and all(type(item) in _FIXED for item in value):
+                value = tuple((type(item), item) for item in value)
+            elif kind not in _FIXED:
+                return None
+            found += (name, kind, value)
+    return tuple(found)
+
+
+def template_of(lm: Any, options: Mapping[str, Any], system: str) -> Any:
+    """A request with everything but the messages, as DSPy makes it for these settings.
+
+    `None` where DSPy would do more than ask once, or refuses.
+    """
+    rows = [{"role": "system", "content": system}, {"role": "user", "content": "."}]
+    try:
+        call = execution.prepare(lm, None, rows, dict(options))
+        if call.n != 1 or call.cache or not call.managed:
+            return None
+        request = execution._canonical(call)
+    except Exception:  # border: what DSPy refuses here it refuses again, in its own place
+        return None
+    return request if request.system == system and len(request.messages) == 1 else None
+
+
+def complete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
+    """The outputs of one call, as an adapter takes them; raises as the model itself does."""
+    with _asking(lm, prefix, options):
+        response = lm.engine.complete(request)
+    return _outputs(lm, response, options)
+
+
+async def acomplete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
+    """The same, awaited."""
+    with _asking(lm, prefix, options):
+        response = await lm._async_engine_spec.complete(request)
+    return _outputs(lm, response, options)
+
+
+@contextmanager
+def _asking(lm: Any, prefix: Prefix, options: Mapping[str, Any]) -> Iterator[None]:
+    """What holds while the engine is asked: the sample that is meant, and how errors are told."""
+    token = PREFIX.set(prefix)
+    try:
+        with (
+            sampled(lm, options) if isinstance(lm, RoleLM) else nullcontext(),
+            error_boundary(lm.model, unexpected=True),
+        ):
+            yield
+    except Exception as error:
+        execution._hint_responses_api(lm, error)
+        raise
+    finally:
+        PREFIX.reset(token)
+
+
+def _outputs(lm: Any, response: Any, options: Mapping[str, Any]) -> list[Any]:
+    wanted = bool(options.get("logprobs", lm.kwargs.get("logprobs")))
+    with error_boundary(lm.model, unexpected=True):
+        result = CallResult.native(response, logprobs=wanted)
+    if settings.usage_tracker:
+        settings.usage_tracker.add_usage(lm.model, result.usage)
+    if response.finish_reason == "length":
+        _log.warning("LM response was truncated; increase max_tokens or inspect history.")
+    outputs: list[Any] = result.outputs
+    return outputs

@@ -1,0 +1,87 @@
+"""The fields of a signature as plain dictionaries, and whether the signature still has them."""
+
+from __future__ import annotations
+
+from operator import is_
+from typing import Any, get_origin
+
+import dspy
+from dspy.adapters.types import History, Type
+from dspy.adapters.types.tool import Tool, ToolCalls
+from dspy.signatures.signature import SignatureMeta
+
+__all__ = ["Fields", "is_known"]
+
+
+class Fields:
+    """What DSPy's functions ask of a signature, which makes each of these anew when it is asked.
+
+    >>> Fields(dspy.Signature("question -> answer")).output_fields.keys()
+    dict_keys(['answer'])
+    """
+
+    __slots__ = ("_state", "fields", "input_fields", "output_fields")
+
+    def __init__(self, signature: type[dspy.Signature]) -> None:
+        self._state = _state(signature)
+        self.input_fields: dict[str, Any] = signature.input_fields
+        self.output_fields: dict[str, Any] = signature.output_fields
+        self.fields = {**self.input_fields, **self.output_fields}
+
+    def are_of(self, signature: type[dspy.Signature]) -> bool:
+        """Whether nothing of the signature was replaced or changed in place since.
+
+        >>> signature = dspy.Signature("question -> answer")
+        >>> fields = Fields(signature)
+        >>> signature.instructions = "Answer in one word."
+        >>> fields.are_of(signature)
+        False
+        """
+        now = _state(signature)
+        return len(now) == len(self._state) and all(map(is_, now, self._state))
+
+    @property
+    def speaks_natively(self) -> bool:
+        """Whether a field is carried by a feature of the model instead of by text."""
+        inputs = [info.annotation for info in self.input_fields.values()]
+        if any(kind == Tool or _is_list_of_tools(kind) for kind in inputs):
+            return True
+        return any(info.annotation == ToolCalls for info in self.output_fields.values())
+
+    @property
+    def converses(self) -> bool:
+        """Whether an input is the history of a conversation."""
+        return any(info.annotation == History for info in self.input_fields.values())
+
+    @property
+    def describe_themselves(self) -> bool:
+        """Whether a type of the user writes a description into the prompt, maybe a new one."""
+        return any(
+            not kind.description.__func__.__module__.startswith("dspy.")
+            for info in self.fields.values()
+            for kind in Type.extract_custom_type_from_annotation(info.rebuild_annotation())
+        )
+
+
+def is_known(signature: Any) -> bool:
+    """Whether this is a signature as DSPy makes them.
+
+    >>> is_known(dspy.Signature("question -> answer")), is_known(object())
+    (True, False)
+    """
+    return type(signature) is SignatureMeta
+
+
+def _state(signature: type[dspy.Signature]) -> list[Any]:
+    """Every object that the rendering of this signature reads, to be compared by identity."""
+    found: list[Any] = [signature.__doc__]
+    for name, info in signature.model_fields.items():
+        extra = info.json_schema_extra
+        found += (name, info, info.annotation, info.default)
+        found += extra
+        found += extra.values()
+    return found
+
+
+def _is_list_of_tools(kind: Any) -> bool:
+    return get_origin(kind) is list and kind.__args__[0] == Tool
