@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 from dspy import lm15
 
-from ... import canonical
 from ...engine import EnginePair, Sample
 from ...programs import models
 from ..caches.store import Store
 from .around import Shared
+from .keys import digest_of
 from .samples import counted, is_named, settled
 from .streams import aclose, close
 
 __all__ = ["Cache", "Counts", "is_worth_keeping", "usage_of"]
 
 _log = logging.getLogger(__name__)
-_FORMAT = "compilm-cache/1"  # in every key: what another version kept is never found
+_FORMAT = "compilm-cache/2"  # in every key: what another version kept is never found
 _MARK = "compilm_cache"
 _WHOLE = frozenset({"stop", "tool_call"})
 _NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
@@ -139,8 +139,7 @@ class Cache:
         if sample.is_fresh or not (self.sampled or is_named(sample, request)):
             return sample
         whose = [_FORMAT, self.tenant, self.artifact, self.source]
-        which = [sample.rollout_id, sample.index]
-        return _Call(canonical.digest([*whose, models.request_digest(request), *which]), sample)
+        return _Call(digest_of(request, *whose, sample.rollout_id, sample.index), sample)
 
     def found(self, value: bytes | None) -> Any:
         """The answer that was kept; `None`, and a miss, where there is none that can be read."""
