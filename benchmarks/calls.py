@@ -27,7 +27,7 @@ from benchmarks.engines import _Instant, _measured_tasks, _measured_threads
 
 ANSWER = "[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]"
 BARE = "openai SDK, bare"
-CALLS = {0: 1500, 32: 600}  # of a round, by demonstrations
+CALLS = {0: 512, 32: 256}  # of a round, by demonstrations
 Made = Callable[[], Any]
 
 

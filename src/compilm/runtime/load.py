@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,12 +73,11 @@ class Runtime:
                 return await self.program.acall(**inputs)
             return await asyncio.to_thread(self.program, **inputs)
 
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        with dspy.context(
+    def _settings(self) -> AbstractContextManager[None]:
+        context: AbstractContextManager[None] = dspy.context(
             lm=self.roles[DEFAULT], adapter=self._asks, trace=None, disable_history=True
-        ):
-            yield
+        )
+        return context
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         known = [*self.inputs, *sorted(self.optional - set(self.inputs))]

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dspy import lm15
@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 _FORMAT = "compilm-cache/2"  # in every key: what another version kept is never found
 _MARK = "compilm_cache"
 _WHOLE = frozenset({"stop", "tool_call"})
-_NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
+_COUNTED = ("input_tokens", "output_tokens")
+_NOTHING = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 
 
 def is_worth_keeping(response: Any) -> bool:
@@ -180,13 +181,11 @@ class Cache:
 
     def _read(self, value: bytes) -> Any:
         try:
-            response = models.response_from_json(json.loads(value))
-            used = {
-                name: count
-                for name in ("input_tokens", "output_tokens")
-                if (count := getattr(response.usage, name)) is not None
-            }
-            return replace(response, usage=_NOTHING, provider_data={_MARK: {"usage": used}})
+            body = json.loads(value)
+            counts = body.get("usage") or {}
+            used = {name: counts[name] for name in _COUNTED if counts.get(name) is not None}
+            kept = {_MARK: {"usage": used}}
+            return models.response_from_json({**body, "usage": _NOTHING, "provider_data": kept})
         except Exception as error:  # border: what a store holds may be anything
             self.failed(error)
             return None

@@ -32,13 +32,17 @@ def digest_of(request: Any, *others: Any) -> str:
     prefix = prefix_of(request)
     if prefix is None:
         state, rest = _begun(request.system, ()), request.messages
+        asked = _asked(request)
     else:
-        begun = prefix.kept("cache key", lambda: _begun(prefix.system, prefix.messages))
-        state, rest = begun.copy(), request.messages[len(prefix.messages) :]
+        state = prefix.kept("cache key", lambda: _begun(prefix.system, prefix.messages)).copy()
+        rest = request.messages[len(prefix.messages) :]
+        # Kept with the settings, whose id is then never another's.
+        name = f"cache key {request.model} {id(request.config)} {id(request.tools)}"
+        asked = prefix.kept(name, lambda: (_asked(request), request))[0]
     for message in rest:
         state.update(_line(message_to_dict(message)))
-    tools = [tool_to_dict(tool) for tool in request.tools]
-    state.update(_line([request.model, tools, config_to_dict(request.config), *others]))
+    state.update(asked)
+    state.update(f"{others!r}".encode("utf-8", "surrogatepass"))
     return "sha256:" + str(state.hexdigest())
 
 
@@ -48,6 +52,12 @@ def _begun(system: Any, messages: tuple[Any, ...]) -> Any:
     for message in messages:
         state.update(_line(message_to_dict(message)))
     return state
+
+
+def _asked(request: Any) -> bytes:
+    """Model, tools and settings."""
+    tools = [tool_to_dict(tool) for tool in request.tools]
+    return _line([request.model, tools, config_to_dict(request.config)])
 
 
 def _line(value: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
@@ -103,7 +103,7 @@ class _Rendered:
     _own: ClassVar[Any]  # the class of the adapter
 
     def format(
-        self, signature: Any, demos: Iterable[Any], inputs: Mapping[str, Any]
+        self, signature: Any, demos: Sequence[Any], inputs: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """DSPy's rows, those that stay from memory."""
         rows = None
@@ -208,8 +208,7 @@ def _hears(kind: Any) -> bool:
 def _is_text(adapter: Any, fields: Fields) -> bool:
     """Whether all outputs stand in the text of the answer."""
     native = adapter.native_response_types
-    is_plain = all(info.annotation not in native for info in fields.output_fields.values())
-    return is_plain and not fields.speaks_natively
+    return not fields.speaks_natively and all(kind not in native for kind in fields.kinds)
 
 
 def _template(adapter: Any, prompt: Prompt, lm: Any, options: Any, signature: Any) -> Any:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from operator import is_
+from itertools import chain
+from operator import attrgetter, is_
 from typing import Any
 from uuid import UUID
 
 import dspy
 from pydantic import BaseModel
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "Snapshots"]
 
 # What cannot change in place.
 _FIXED = frozenset(
@@ -21,6 +23,7 @@ _FIXED = frozenset(
 _RECORDS = frozenset({dspy.Example, dspy.Prediction})
 _END = object()
 _DEEPEST = 12
+_STORE = attrgetter("_store")
 
 
 class Snapshot:
@@ -66,6 +69,44 @@ class Snapshot:
             return True
         now = _walked(store)
         return now is not None and len(now) == len(self._deep) and all(map(is_, now, self._deep))
+
+
+class Snapshots:
+    """A whole list of records whose values are all texts, compared in one step.
+
+    >>> demos = [dspy.Example(question="Why?"), dspy.Example(question="How?")]
+    >>> snapshots = Snapshots.of(demos)
+    >>> demos[1].question = "When?"
+    >>> snapshots.hold(demos)
+    False
+    """
+
+    __slots__ = ("_demos", "_stores")
+
+    def __init__(self, demos: list[Any]) -> None:
+        self._demos, self._stores = demos, [dict(demo._store) for demo in demos]
+
+    @classmethod
+    def of(cls, demos: list[Any]) -> Snapshots | None:
+        """The snapshot of these; `None` where one is no record or holds anything but texts.
+
+        >>> print(Snapshots.of([dspy.Example(tags=[])]))
+        None
+        """
+        if any(type(demo) not in _RECORDS or type(demo._store) is not dict for demo in demos):
+            return None
+        found = cls(list(demos))
+        values = chain.from_iterable(map(dict.values, found._stores))
+        return found if all(type(value) is str for value in values) else None
+
+    def hold(self, demos: Sequence[Any]) -> bool:
+        """Whether these are the same records with the same texts: to a text only a text is equal.
+
+        The demos are the same objects, so they are all records.
+        """
+        if len(demos) != len(self._demos) or not all(map(is_, demos, self._demos)):
+            return False
+        return list(map(_STORE, demos)) == self._stores
 
 
 def _store(demo: Any) -> dict[str, Any] | None:

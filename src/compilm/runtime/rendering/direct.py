@@ -8,14 +8,14 @@ no history. Errors, usage and outputs are made by DSPy's own functions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, NoReturn
 
 import dspy
 from dspy.clients import execution
-from dspy.clients.call_result import CallResult
-from dspy.clients.errors import error_boundary
+from dspy.clients.call_result import legacy_output, usage_dict
+from dspy.clients.errors import wrap_error
 from dspy.dsp.utils.settings import settings
 
 from ...engine import PREFIX, Prefix
@@ -76,42 +76,48 @@ def template_of(lm: Any, options: Mapping[str, Any], system: str) -> Any:
 
 def complete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
     """The outputs of one call, as an adapter takes them; raises as the model itself does."""
-    with _asking(lm, prefix, options):
-        response = lm.engine.complete(request)
-    return _outputs(lm, response, options)
-
-
-async def acomplete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
-    """The same, awaited."""
-    with _asking(lm, prefix, options):
-        response = await lm._async_engine_spec.complete(request)
-    return _outputs(lm, response, options)
-
-
-@contextmanager
-def _asking(lm: Any, prefix: Prefix, options: Mapping[str, Any]) -> Iterator[None]:
-    """What holds while the engine is asked: the sample that is meant, and how errors are told."""
     token = PREFIX.set(prefix)
     try:
-        with (
-            sampled(lm, options) if isinstance(lm, RoleLM) else nullcontext(),
-            error_boundary(lm.model, unexpected=True),
-        ):
-            yield
-    except Exception as error:
-        execution._hint_responses_api(lm, error)
-        raise
+        with _sample(lm, options):
+            response = lm.engine.complete(request)
+        return _outputs(lm, response, options)
+    except Exception as error:  # border: an engine's errors become DSPy's, as in its own calls
+        _raise_told(lm, error)
     finally:
         PREFIX.reset(token)
 
 
+async def acomplete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
+    """The same, awaited."""
+    token = PREFIX.set(prefix)
+    try:
+        with _sample(lm, options):
+            response = await lm._async_engine_spec.complete(request)
+        return _outputs(lm, response, options)
+    except Exception as error:  # border: as above
+        _raise_told(lm, error)
+    finally:
+        PREFIX.reset(token)
+
+
+def _sample(lm: Any, options: Mapping[str, Any]) -> Any:
+    """What a model of a role does around each of its calls."""
+    return sampled(lm, options) if type(lm) is RoleLM else nullcontext()
+
+
+def _raise_told(lm: Any, error: Exception) -> NoReturn:
+    told = wrap_error(error, model=lm.model)
+    execution._hint_responses_api(lm, told)
+    if told is error:
+        raise error
+    raise told from error
+
+
 def _outputs(lm: Any, response: Any, options: Mapping[str, Any]) -> list[Any]:
     wanted = bool(options.get("logprobs", lm.kwargs.get("logprobs")))
-    with error_boundary(lm.model, unexpected=True):
-        result = CallResult.native(response, logprobs=wanted)
+    output = legacy_output(response, logprobs=wanted)
     if settings.usage_tracker:
-        settings.usage_tracker.add_usage(lm.model, result.usage)
+        settings.usage_tracker.add_usage(lm.model, usage_dict(response))
     if response.finish_reason == "length":
         _log.warning("LM response was truncated; increase max_tokens or inspect history.")
-    outputs: list[Any] = result.outputs
-    return outputs
+    return [output if len(output) > 1 else output["text"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import is_
 from typing import Any, get_origin
 
@@ -16,17 +17,22 @@ __all__ = ["Fields", "is_known"]
 class Fields:
     """What DSPy's functions ask of a signature, which makes each of these anew when it is asked.
 
+    `kinds` are the types of the outputs; `speaks_natively` says that a field may be carried by a
+    feature of the model instead of by text.
+
     >>> Fields(dspy.Signature("question -> answer")).output_fields.keys()
     dict_keys(['answer'])
     """
 
-    __slots__ = ("_state", "fields", "input_fields", "output_fields")
+    __slots__ = ("_state", "fields", "input_fields", "kinds", "output_fields", "speaks_natively")
 
     def __init__(self, signature: type[dspy.Signature]) -> None:
         self._state = _state(signature)
         self.input_fields: dict[str, Any] = signature.input_fields
         self.output_fields: dict[str, Any] = signature.output_fields
         self.fields = {**self.input_fields, **self.output_fields}
+        self.kinds = [info.annotation for info in self.output_fields.values()]
+        self.speaks_natively = _has_tools(self.input_fields) or ToolCalls in self.kinds
 
     def are_of(self, signature: type[dspy.Signature]) -> bool:
         """Whether nothing of the signature was replaced or changed in place since.
@@ -39,14 +45,6 @@ class Fields:
         """
         now = _state(signature)
         return len(now) == len(self._state) and all(map(is_, now, self._state))
-
-    @property
-    def speaks_natively(self) -> bool:
-        """Whether a field is carried by a feature of the model instead of by text."""
-        inputs = [info.annotation for info in self.input_fields.values()]
-        if any(kind == Tool or _is_list_of_tools(kind) for kind in inputs):
-            return True
-        return any(info.annotation == ToolCalls for info in self.output_fields.values())
 
     @property
     def converses(self) -> bool:
@@ -83,5 +81,8 @@ def _state(signature: type[dspy.Signature]) -> list[Any]:
     return found
 
 
-def _is_list_of_tools(kind: Any) -> bool:
-    return get_origin(kind) is list and kind.__args__[0] == Tool
+def _has_tools(inputs: Mapping[str, Any]) -> bool:
+    """Whether an input is a tool or a list of some, which a model may be given by its own means."""
+    kinds = [info.annotation for info in inputs.values()]
+    lists = [kind.__args__[0] for kind in kinds if get_origin(kind) is list]
+    return any(kind == Tool for kind in (*kinds, *lists))

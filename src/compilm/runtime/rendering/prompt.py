@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
@@ -18,7 +18,7 @@ from dspy.adapters._legacy_type_markers import (
 )
 
 from ...engine import Prefix
-from .demos import Snapshot
+from .demos import Snapshot, Snapshots
 from .fields import Fields
 from .values import formatted
 
@@ -43,6 +43,9 @@ class Shown:
 
     def __init__(self, system: str, demos: tuple[_Demo, ...]) -> None:
         self.system, self.demos = system, demos
+        were = Snapshots.of([one.demo for one in demos])
+        # Taken after they were rendered: it counts if nothing was changed meanwhile.
+        self._were = were if all(one.was.holds(one.demo) for one in demos) else None
         # DSPy's order: those that lack a field come first.
         ordered = sorted(demos, key=lambda one: one.is_complete)
         self.rows: list[Row] = [row for one in ordered for row in one.rows]
@@ -50,6 +53,10 @@ class Shown:
     def is_of(self, demos: list[_Demo]) -> bool:
         """Whether it shows just these."""
         return len(demos) == len(self.demos) and all(map(is_, demos, self.demos))
+
+    def is_still(self, demos: Sequence[Any]) -> bool:
+        """Whether these demonstrations are plain, the same, and as they were."""
+        return self._were is not None and self._were.hold(demos)
 
     @cached_property
     def prefix(self) -> Prefix | None:
@@ -102,8 +109,11 @@ class Prompt:
             text += (formatted(fields[name], inputs[name]), piece)
         return "".join(text)
 
-    def shown(self, adapter: Any, signature: Any, demos: Iterable[Any]) -> Shown | None:
+    def shown(self, adapter: Any, signature: Any, demos: Sequence[Any]) -> Shown | None:
         """These demonstrations; `None` where one of them could change unseen."""
+        last = self._last
+        if last.is_still(demos):
+            return last
         found = []
         for demo in demos:
             one = self._demos.get(id(demo))
@@ -112,13 +122,12 @@ class Prompt:
                 if one is None:
                     return None
             found.append(one)
-        last = self._last
         if not last.is_of(found):
             last = self._last = Shown(self.system, tuple(found))
         return last
 
     def rows(
-        self, adapter: Any, signature: Any, demos: Iterable[Any], inputs: Mapping[str, Any]
+        self, adapter: Any, signature: Any, demos: Sequence[Any], inputs: Mapping[str, Any]
     ) -> list[Row] | None:
         """What the adapter's own `format` gives; `None` where only it can."""
         shown = self.shown(adapter, signature, demos)
