@@ -145,16 +145,17 @@ def _artifact(demos: int) -> tuple[Any, Any]:
         return program, adopt(f"{folder}/state.json", program)
 
 
-def _measured(port: int, rounds: int, width: int) -> dict[tuple[str, int], float]:
+def _measured(port: int, given: argparse.Namespace) -> dict[tuple[str, int], float]:
     import dspy
 
     global ADAPTER
     ADAPTER = dspy.ChatAdapter()
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     rows, found = Bench(port).rows(), defaultdict[tuple[str, int], list[float]](list)
-    for _ in range(rounds):
+    rows = {key: row for key, row in rows.items() if key[0] == BARE or given.only in key[0]}
+    for _ in range(given.rounds):
         for key, (driven, make) in rows.items():
-            at_once = width if driven is _measured_tasks else min(width, 32)
+            at_once = given.width if driven is _measured_tasks else min(given.width, 32)
             found[key].append(driven(make, CALLS[key[1]], at_once))
     return {key: statistics.median(each) for key, each in found.items()}
 
@@ -178,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--width", type=int, default=256, help="calls at once, in tasks")
+    parser.add_argument("--only", default="", help="rows with this in their name, and the bare SDK")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -188,7 +190,7 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             port = int(server.stdout.readline())  # type: ignore[union-attr]
-            _table(_measured(port, given.rounds, given.width))
+            _table(_measured(port, given))
         finally:
             server.terminate()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import dspy
 from dspy import lm15
@@ -36,7 +35,6 @@ _TOOLS = frozenset({"parallel_tool_calls", "tool_choice", "tools"})
 _HOOKS = [f"on_{what}_{when}" for what in ("adapter_format", "adapter_parse", "lm")
           for when in ("start", "end")]  # fmt: skip
 _MOST = 64  # templates of one prompt: one for each combination of settings
-_FIRST = object()
 
 
 def rendered(adapter: Any) -> Any:
@@ -70,23 +68,35 @@ class _Prompts:
     """The prompts of one adapter, by signature; a signature that is used once gets none."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects _found
-        self._found: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._found: dict[int, tuple[Any, Any]] = {}
 
     def of(self, adapter: Any, signature: Any) -> Prompt | None:
         """The prompt of this signature as it is now; `None` where DSPy has to render it."""
-        if not is_known(signature):
+        own, found = self._found.get(id(signature), (_nobody, None))
+        if own() is not signature:
+            self._meet(signature)
             return None
-        with self._lock:
-            found = self._found.setdefault(signature, _FIRST)
-            if found is _FIRST:
-                self._found[signature] = None
-                return None
         if found is None or not found.fields.are_of(signature):
             found = Prompt.of(adapter, signature) or _Unkept(signature)
-            with self._lock:
-                self._found[signature] = found
+            self._found[id(signature)] = own, found
         return found if isinstance(found, Prompt) else None
+
+    def _meet(self, signature: Any) -> None:
+        """Know a signature again, for as long as there is one."""
+        if is_known(signature):
+            key, all_found = id(signature), self._found
+            own = ref(signature, lambda gone: _forget(all_found, key, gone))
+            all_found[key] = own, None
+
+
+def _nobody() -> None:
+    """In the place of a reference to a signature."""
+
+
+def _forget(found: dict[int, tuple[Any, Any]], key: int, gone: Any) -> None:
+    """Drop what is known of a signature that is gone, unless its id is already another's."""
+    if found.get(key, (None,))[0] is gone:
+        found.pop(key, None)
 
 
 class _Unkept:
@@ -107,7 +117,7 @@ class _Rendered:
     ) -> list[dict[str, Any]]:
         """DSPy's rows, those that stay from memory."""
         rows = None
-        if _is_alone(self):
+        if _is_alone(self) and _is_quiet(self):
             prompt = self._prompts.of(self, signature)  # type: ignore[attr-defined]
             rows = None if prompt is None else prompt.rows(self, signature, demos, inputs)
         return self._own.format(self, signature, demos, inputs) if rows is None else rows
@@ -193,9 +203,9 @@ def _is_alone(adapter: Any) -> bool:
     return type(adapter) is _twin(adapter._own) and vars(adapter).keys() <= _KNOWN
 
 
-def _is_quiet(adapter: Any, lm: Any) -> bool:
-    """Whether no callback hears of formats, parses or models."""
-    heard = [*settings.get("callbacks", []), *adapter.callbacks, *lm.callbacks]
+def _is_quiet(*owners: Any) -> bool:
+    """Whether no callback, of all calls or of these, hears of formats, parses or models."""
+    heard = [*settings.get("callbacks", []), *(one for own in owners for one in own.callbacks)]
     return not any(_hears(type(one)) for one in heard)
 
 

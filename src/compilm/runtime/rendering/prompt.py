@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
 from typing import Any
@@ -28,27 +27,30 @@ Row = dict[str, Any]
 _MOST = 4096  # demonstrations that are remembered: pools are smaller
 
 
-@dataclass(frozen=True, slots=True)
 class _Demo:
     """A rendered demonstration: the object, what it was, and its rows; none if it is not shown."""
 
-    demo: Any
-    was: Snapshot
-    is_complete: bool
-    rows: tuple[Row, ...]
+    def __init__(self, demo: Any, was: Snapshot, is_complete: bool, rows: list[Row]) -> None:
+        self.demo, self.was, self.is_complete, self.rows = demo, was, is_complete, rows
+
+    @cached_property
+    def messages(self) -> tuple[Any, ...] | None:
+        """The rows as messages of a request; `None` where DSPy has to make those itself."""
+        return as_messages(self.rows) if self.rows else ()
 
 
 class Shown:
     """The demonstrations of a call after the system text, as rows and as messages."""
 
-    def __init__(self, system: str, demos: tuple[_Demo, ...]) -> None:
-        self.system, self.demos = system, demos
-        were = Snapshots.of([one.demo for one in demos])
-        # Taken after they were rendered: it counts if nothing was changed meanwhile.
-        self._were = were if all(one.was.holds(one.demo) for one in demos) else None
+    def __init__(self, system: str, demos: list[_Demo]) -> None:
+        self.demos = demos
         # DSPy's order: those that lack a field come first.
         ordered = sorted(demos, key=lambda one: one.is_complete)
         self.rows: list[Row] = [row for one in ordered for row in one.rows]
+        self.prefix = _prefix(system, [one.messages for one in ordered])
+        were = Snapshots.of([one.demo for one in demos])
+        # Taken after they were rendered: it counts if nothing was changed meanwhile.
+        self._were = were if all(one.was.holds(one.demo) for one in demos) else None
 
     def is_of(self, demos: list[_Demo]) -> bool:
         """Whether it shows just these."""
@@ -57,12 +59,6 @@ class Shown:
     def is_still(self, demos: Sequence[Any]) -> bool:
         """Whether these demonstrations are plain, the same, and as they were."""
         return self._were is not None and self._were.hold(demos)
-
-    @cached_property
-    def prefix(self) -> Prefix | None:
-        """The same as part of a request; `None` where DSPy has to make the messages itself."""
-        messages = as_messages(self.rows) if self.rows else ()
-        return None if messages is None else Prefix(self.system, messages)
 
 
 class Prompt:
@@ -80,7 +76,7 @@ class Prompt:
         self.templates: dict[Any, Any] = {}
         self._pieces = pieces
         self._demos: dict[int, _Demo] = {}
-        self._last = Shown(system, ())
+        self._last = Shown(system, [])
 
     @classmethod
     def of(cls, adapter: Any, signature: type[dspy.Signature]) -> Prompt | None:
@@ -123,7 +119,7 @@ class Prompt:
                     return None
             found.append(one)
         if not last.is_of(found):
-            last = self._last = Shown(self.system, tuple(found))
+            last = self._last = Shown(self.system, found)
         return last
 
     def rows(
@@ -144,11 +140,19 @@ class Prompt:
         if was is None:
             return None
         is_complete = all(name in demo and demo[name] is not None for name in self.fields.fields)
-        rows = tuple(map(expanded, adapter.format_demos(signature, [demo])))
+        rows = [expanded(row) for row in adapter.format_demos(signature, [demo])]
         if len(self._demos) >= _MOST:
             self._demos.clear()
         one = self._demos[id(demo)] = _Demo(demo, was, is_complete, rows)
         return one
+
+
+def _prefix(system: str, messages: list[tuple[Any, ...] | None]) -> Prefix | None:
+    """What a request with these begins with; `None` where DSPy has to make the messages itself."""
+    known = [each for each in messages if each is not None]
+    if len(known) < len(messages):
+        return None
+    return Prefix(system, tuple(message for each in known for message in each))
 
 
 def as_messages(rows: list[Row]) -> tuple[Any, ...] | None:
