@@ -205,6 +205,27 @@ def test_programs_of_many_kinds_ask_and_answer_as_before(case: Any, adapter: Any
     assert_same(program, adapter(), script, inputs)
 
 
+class Capable(ScriptedEngine):
+    """An engine that says it can do everything."""
+
+    supports_function_calling = supports_response_schema = supports_reasoning = True
+    supported_params = ("response_format", "tools", "tool_choice", "reasoning_effort")
+
+
+def capable(script: Any) -> dspy.LM:
+    engine = Capable(script)
+    return dspy.LM("m", engine=engine, cache=False, num_retries=0,
+                   async_engine=as_engine(scripted_lm(script)).asynchronous)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FEW, ids=range(len(FEW)))
+@pytest.mark.parametrize("adapter", [*ADAPTERS, lambda: dspy.ChatAdapter(None, True)])
+def test_they_do_with_a_model_that_can_more(case: Any, adapter: Any) -> None:
+    """Tools, reasoning, citations and schemas of answers go by the model's own features."""
+    program, script, inputs = case
+    assert_same(program, adapter(), script, inputs, model=capable)
+
+
 @pytest.mark.parametrize("case", FEW, ids=range(len(FEW)))
 def test_they_do_when_they_are_awaited(case: Any) -> None:
     program, script, inputs = case
@@ -349,16 +370,23 @@ def test_streams_are_the_same_chunks(adapter: Any) -> None:
     program, found = dspy.Predict("question -> answer"), []
     program.demos = [dspy.Example(question="q", answer="a")]
 
-    async def streamed(streaming: Any) -> list[str]:
-        return [repr(chunk) async for chunk in streaming(**WHY)]
+    async def streamed(streaming: Any) -> list[Any]:
+        return [said(chunk) async for chunk in streaming(**WHY)]
 
     for make in (adapter, lambda: rendered(adapter())):
         lm, one = scripted_lm([completion(adapter, "a b c")]), make()
         with quiet(lm, one):
             streaming = dspy.streamify(program)
             parts = [asyncio.run(streamed(streaming)) for _ in range(3)]
-        found.append((asked(lm), [[p for p in part if "predict_id" not in p] for part in parts]))
+        found.append((asked(lm), parts))
     assert found[0] == found[1]
+    assert len(found[1][1][-1]) > 2
+
+
+def said(chunk: Any) -> Any:
+    if isinstance(chunk, dspy.Prediction):
+        return dict(chunk.items())
+    return [(choice.delta.content, choice.finish_reason) for choice in chunk.choices]
 
 
 def test_demos_chosen_for_each_call_are_rendered_once_each() -> None:
