@@ -105,7 +105,9 @@ class Bench:
 
         program, artifact = self.artifacts[demos]
         like = dspy.LM("openai/m", temperature=0.0, num_retries=0)
-        provider = Provider(like, lean("openai-chat", self.url, api_key="k"), "a", "m", "lean", False)
+        provider = Provider(
+            like, lean("openai-chat", self.url, api_key="k"), "a", "m", "lean", False
+        )
         settings = RuntimeSettings(concurrency=256, cache="memory" if cache else "none")
         stack = Stacks(settings).over(provider)
         runtime = load(artifact, program, roles={"default": stack.lm}, **options)
@@ -124,7 +126,10 @@ class Bench:
                     given = {"demos": demos, "cache": cache, "tasks": tasks}
                     off = {**given, "rendering": False}
                     found[f"DSPy: {what}", demos] = (driven, lambda g=given: self.dspy(**g))
-                    found[f"ours, not rendered: {what}", demos] = (driven, lambda g=off: self.ours(**g))
+                    found[f"ours, not rendered: {what}", demos] = (
+                        driven,
+                        lambda g=off: self.ours(**g),
+                    )
                     found[f"ours: {what}", demos] = (driven, lambda g=given: self.ours(**g))
         return found
 
@@ -137,7 +142,9 @@ def _artifact(demos: int) -> tuple[Any, Any]:
 
     program = dspy.Predict("question -> answer")
     program.demos = [
-        dspy.Example(question=f"What is the capital of country {n}, in one word? " * 2, answer="Rome")
+        dspy.Example(
+            question=f"What is the capital of country {n}, in one word? " * 2, answer="Rome"
+        )
         for n in range(1000, 1000 + demos)
     ]
     with tempfile.TemporaryDirectory() as folder:

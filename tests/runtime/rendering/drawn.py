@@ -23,7 +23,9 @@ class Person(pydantic.BaseModel):
 
 
 people = st.builds(Person, name=texts(8), tags=st.lists(texts(4), max_size=2))
-pictures = st.sampled_from(["AAAA", "BBBB"]).map(lambda data: dspy.Image(f"data:image/png;base64,{data}"))
+pictures = st.sampled_from(["AAAA", "BBBB"]).map(
+    lambda data: dspy.Image(f"data:image/png;base64,{data}")
+)
 numbers = st.integers(-(2**40), 2**40)
 
 # Each type, and values of it.

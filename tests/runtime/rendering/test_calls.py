@@ -19,6 +19,16 @@ from dspy.adapters.types.citation import Citations
 from dspy.utils.callback import BaseCallback
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.runtime.rendering import drawn
+from tests.runtime.rendering.both import (
+    ADAPTERS,
+    asked,
+    assert_same,
+    calls,
+    is_kept,
+    outcome,
+    quiet,
+)
 
 from compilm.artifact import Nearest
 from compilm.engine import SAMPLE, EnginePair
@@ -27,16 +37,6 @@ from compilm.programs.retrieving import retrieve
 from compilm.runtime.rendering import rendered
 from compilm.testing.engines import ScriptedEngine, chat_answer, scripted_lm
 from compilm.testing.strategies import texts
-from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import (
-    ADAPTERS,
-    assert_same,
-    asked,
-    calls,
-    is_kept,
-    outcome,
-    quiet,
-)
 
 WHY = {"question": "why"}
 GOOD = chat_answer({"answer": "because"})
@@ -381,6 +381,28 @@ def test_streams_are_the_same_chunks(adapter: Any) -> None:
         found.append((asked(lm), parts))
     assert found[0] == found[1]
     assert len(found[1][1][-1]) > 2
+
+
+class Sink:
+    """In the place of the stream that a caller reads."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    async def send(self, chunk: Any) -> None:
+        self.sent.append(said(chunk))
+
+
+def test_a_stream_of_ones_own_is_sent_the_same() -> None:
+    program, found = dspy.Predict("question -> answer"), []
+    for adapter in (dspy.ChatAdapter(), rendered(dspy.ChatAdapter())):
+        sink = Sink()
+        with quiet(scripted_lm([GOOD]), adapter, send_stream=sink):
+            for _ in range(3):
+                asyncio.run(program.acall(**WHY))
+        found.append(sink.sent)
+    assert found[0] == found[1]
+    assert len(found[0]) >= 6
 
 
 def said(chunk: Any) -> Any:

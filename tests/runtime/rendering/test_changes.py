@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import dspy
@@ -11,11 +12,11 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.runtime.rendering import drawn
+from tests.runtime.rendering.both import ADAPTERS, asked, is_kept, quiet
 
 from compilm.runtime.rendering import rendered
 from compilm.testing.engines import chat_answer, scripted_lm
-from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import ADAPTERS, asked, is_kept, quiet
 
 ANSWER = chat_answer({"answer": "a", "note": "n"})
 
@@ -153,10 +154,9 @@ def assert_as_before(program: Any, plain: Any, twin: Any) -> None:
     for lm, adapter, times in ((lms[0], plain, 1), (lms[1], twin, 3)):
         with quiet(lm, adapter):
             for _ in range(times):
-                try:
+                # The answer is of one adapter; what was asked is what is looked at.
+                with suppress(dspy.utils.exceptions.AdapterParseError):
                     program(**INPUTS)
-                except dspy.utils.exceptions.AdapterParseError:
-                    pass  # the answer is of one adapter; what was asked is what is looked at
     wanted = asked(lms[0])
     found = asked(lms[1])
     assert found == wanted * 3

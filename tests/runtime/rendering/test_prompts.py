@@ -5,14 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from compilm.runtime.rendering import rendered
 from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import ADAPTERS, assert_same, calls
+from tests.runtime.rendering.both import ADAPTERS, assert_same
 
 SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 GARBLED = "no answer at all"

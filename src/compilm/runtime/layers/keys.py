@@ -1,4 +1,4 @@
-"""The digest of a request under the keys of the exact cache; what many requests share costs once."""
+"""The digest of a request in the keys of the exact cache; what many requests share costs once."""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, NamedTuple
 from weakref import ref
 
 import dspy
 from dspy import lm15
 from dspy.dsp.utils.settings import settings
+from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 
 from ...engine import Prefix
@@ -32,8 +33,7 @@ _KNOWN = frozenset(
     }
 )
 _TOOLS = frozenset({"parallel_tool_calls", "tool_choice", "tools"})
-_HOOKS = [f"on_{what}_{when}" for what in ("adapter_format", "adapter_parse", "lm")
-          for when in ("start", "end")]  # fmt: skip
+_HOOKS = ("adapter_format", "adapter_parse", "lm")
 _MOST = 64  # templates of one prompt: one for each combination of settings
 
 
@@ -49,7 +49,8 @@ def rendered(adapter: Any) -> Any:
     """
     if type(adapter) not in parsers:
         return adapter
-    cls = _twin(type(adapter))
+    own: Any = type(adapter)
+    cls: Any = _twin(own)
     twin = cls.__new__(cls)
     twin.__dict__ = adapter.__dict__
     twin._prompts = _Prompts()
@@ -117,18 +118,18 @@ class _Rendered:
     ) -> list[dict[str, Any]]:
         """DSPy's rows, those that stay from memory."""
         rows = None
-        if _is_alone(self) and _is_quiet(self):
+        if _is_alone(self) and _is_quiet(_HOOKS[:1], self):
             prompt = self._prompts.of(self, signature)  # type: ignore[attr-defined]
             rows = None if prompt is None else prompt.rows(self, signature, demos, inputs)
-        return self._own.format(self, signature, demos, inputs) if rows is None else rows
+        if rows is None:
+            rows = self._own.format(self, signature, demos, inputs)
+        return list(rows)
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
         """DSPy's reading of an answer."""
         if isinstance(signature, Fields):
-            found: dict[str, Any] = parsers[self._own](self, signature, completion)
-            return found
-        found = self._own.parse(self, signature, completion)
-        return found
+            return dict(parsers[self._own](self, signature, completion))
+        return dict(self._own.parse(self, signature, completion))
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> Any:
         asked = _asked(self, lm, lm_kwargs, signature, demos, inputs)
@@ -165,7 +166,7 @@ def _again(own: Any, state: dict[str, Any]) -> Any:
     return adapter
 
 
-@lru_cache(maxsize=8)
+@cache
 def _twin(own: Any) -> Any:
     body = {"__slots__": ("_prompts",), "__module__": own.__module__, "__doc__": own.__doc__}
     made = type(own.__name__, (_Rendered, own), {**body, "_own": own})
@@ -179,7 +180,7 @@ def _asked(
     adapter: Any, lm: Any, options: Any, signature: Any, demos: Any, inputs: Any
 ) -> _Asked | None:
     """The call as it goes out; `None` where DSPy has to make it."""
-    if not _is_alone(adapter) or not is_direct(lm) or not _is_quiet(adapter, lm):
+    if not _is_alone(adapter) or not is_direct(lm) or not _is_quiet(_HOOKS, adapter, lm):
         return None
     if settings.send_stream is not None or not settings.disable_history or _TOOLS & options.keys():
         return None
@@ -203,16 +204,17 @@ def _is_alone(adapter: Any) -> bool:
     return type(adapter) is _twin(adapter._own) and vars(adapter).keys() <= _KNOWN
 
 
-def _is_quiet(*owners: Any) -> bool:
-    """Whether no callback, of all calls or of these, hears of formats, parses or models."""
+def _is_quiet(hooks: tuple[str, ...], *owners: Any) -> bool:
+    """Whether no callback, of all calls or of these, hears of any of this."""
     heard = [*settings.get("callbacks", []), *(one for own in owners for one in own.callbacks)]
-    return not any(_hears(type(one)) for one in heard)
+    kinds: list[Any] = [type(one) for one in heard]
+    return not any(_hears(kind, hooks) for kind in kinds)
 
 
 @lru_cache(maxsize=64)
-def _hears(kind: Any) -> bool:
-    base = dspy.utils.callback.BaseCallback
-    return any(getattr(kind, name, None) is not getattr(base, name) for name in _HOOKS)
+def _hears(kind: Any, hooks: tuple[str, ...]) -> bool:
+    names = [f"on_{what}_{when}" for what in hooks for when in ("start", "end")]
+    return any(getattr(kind, name, None) is not getattr(BaseCallback, name) for name in names)
 
 
 def _is_text(adapter: Any, fields: Fields) -> bool:
