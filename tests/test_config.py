@@ -113,6 +113,7 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
         ('runtime.cache = "redis"', "expected one of none, memory, sqlite"),
+        ('runtime.rendering = "never"', "expected one of ahead, call"),
         ("runtime.cache_ttl = 0", "runtime.cache_ttl is 0; expected"),
         ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
         ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),

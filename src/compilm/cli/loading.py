@@ -55,7 +55,8 @@ def loaded(text: str, config: Config, out: Out) -> Runtime:
     found, program = opened(text, config)
     from ..runtime.load import load
 
-    runtime = load(found, program, roles=_models(found, config))
+    rendering = config.runtime.rendering == "ahead"
+    runtime = load(found, program, roles=_models(found, config), rendering=rendering)
     if not config.lm:
         named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())
         out.note(f"no model is configured, so those it was compiled for answer: {named}")

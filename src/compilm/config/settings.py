@@ -101,7 +101,8 @@ class RuntimeSettings:
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
-    file `cache_path`.
+    file `cache_path`. `rendering` says when the parts of prompts that stay are rendered: `ahead`,
+    once, or anew at each `call`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -117,6 +118,7 @@ class RuntimeSettings:
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
+    rendering: str = "ahead"
 
 
 @dataclass(frozen=True, slots=True)

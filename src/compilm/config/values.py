@@ -222,6 +222,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.cache": _one_of("none", "memory", "sqlite"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
+    "runtime.rendering": _one_of("ahead", "call"),
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric")

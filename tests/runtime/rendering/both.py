@@ -11,7 +11,7 @@ import dspy
 
 from compilm.programs.models import request_digest
 from compilm.runtime.rendering import rendered
-from compilm.testing.engines import scripted_lm
+from compilm.testing.engines import chat_answer, scripted_lm
 
 ADAPTERS = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)
 TIMES = 3  # the first call of a signature is DSPy's own, the second renders, the third remembers
@@ -34,6 +34,15 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 def told(error: BaseException | None) -> Any:
     return None if error is None else (type(error), str(error), told(error.__cause__))
+
+
+def completion(adapter: Any, answer: str) -> str:
+    """A completion with this answer, as the adapter wants it."""
+    return {
+        dspy.ChatAdapter: chat_answer({"answer": answer}),
+        dspy.JSONAdapter: '{"answer": %s}' % (answer or '""'),
+        dspy.XMLAdapter: f"<answer>\n{answer}\n</answer>",
+    }[adapter]
 
 
 def asked(lm: dspy.LM) -> list[Any]:

@@ -171,8 +171,9 @@ def _twin(own: Any) -> Any:
     body = {"__slots__": ("_prompts",), "__module__": own.__module__, "__doc__": own.__doc__}
     made = type(own.__name__, (_Rendered, own), {**body, "_own": own})
     made.__qualname__ = own.__qualname__
-    # DSPy puts callbacks around these two in every subclass; the adapter's own have theirs.
-    del made.format, made.parse  # type: ignore[attr-defined]
+    for name in {"format", "parse"} & vars(made).keys():
+        # DSPy puts callbacks around these in every subclass; the adapter's own have theirs.
+        delattr(made, name)
     return made
 
 
@@ -207,14 +208,20 @@ def _is_alone(adapter: Any) -> bool:
 def _is_quiet(hooks: tuple[str, ...], *owners: Any) -> bool:
     """Whether no callback, of all calls or of these, hears of any of this."""
     heard = [*settings.get("callbacks", []), *(one for own in owners for one in own.callbacks)]
-    kinds: list[Any] = [type(one) for one in heard]
-    return not any(_hears(kind, hooks) for kind in kinds)
+    return not any(vars(one).keys() & _NAMES or _hears(one.__class__, hooks) for one in heard)
 
 
 @lru_cache(maxsize=64)
 def _hears(kind: Any, hooks: tuple[str, ...]) -> bool:
-    names = [f"on_{what}_{when}" for what in hooks for when in ("start", "end")]
+    names = _names(hooks)
     return any(getattr(kind, name, None) is not getattr(BaseCallback, name) for name in names)
+
+
+def _names(hooks: tuple[str, ...]) -> list[str]:
+    return [f"on_{what}_{when}" for what in hooks for when in ("start", "end")]
+
+
+_NAMES = frozenset(_names(_HOOKS))  # of methods that somebody could put on one callback alone
 
 
 def _is_text(adapter: Any, fields: Fields) -> bool:

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import dspy
+from dspy import lm15
 from dspy.clients import execution
 from dspy.clients.call_result import legacy_output, usage_dict
 from dspy.clients.errors import wrap_error
@@ -106,6 +107,9 @@ def _sample(lm: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _raise_told(lm: Any, error: Exception) -> NoReturn:
+    partial = error.partial if isinstance(error, lm15.StreamAssemblyError) else None
+    if partial is not None and settings.usage_tracker:  # it was paid for
+        settings.usage_tracker.add_usage(lm.model, usage_dict(partial))
     told = wrap_error(error, model=lm.model)
     execution._hint_responses_api(lm, told)
     if told is error:

@@ -55,7 +55,7 @@ class Fields:
     def describe_themselves(self) -> bool:
         """Whether a type of the user writes a description into the prompt, maybe a new one."""
         return any(
-            not kind.description.__func__.__module__.startswith("dspy.")
+            not getattr(kind.description, "__func__", kind).__module__.startswith("dspy.")
             for info in self.fields.values()
             for kind in Type.extract_custom_type_from_annotation(info.rebuild_annotation())
         )

@@ -42,6 +42,8 @@ def type_adapter(annotation: Any) -> TypeAdapter[Any]:
 def _over(function: Any, **names: Any) -> Any:
     """The function itself, with these names meaning something else to it alone."""
     plain = inspect.unwrap(function)
+    if plain.__code__.co_freevars:  # it would lose what it closes over: slower, and right
+        return plain
     around = {**vars(sys.modules[plain.__module__]), "TypeAdapter": type_adapter, **names}
     made = FunctionType(plain.__code__, around, plain.__name__, plain.__defaults__)
     made.__kwdefaults__ = plain.__kwdefaults__
