@@ -69,7 +69,7 @@ class Bench:
         import dspy
         import openai
 
-        client = openai.AsyncOpenAI(base_url=self.url, api_key="k", max_retries=0)
+        client = openai.AsyncOpenAI(base_url=self.url, api_key="k", max_retries=0, timeout=300)
         program, _ = self.artifacts[0]
         messages = dspy.ChatAdapter().format(program.signature, [], self.question(fresh=False))
         create = client.chat.completions.create
