@@ -36,9 +36,10 @@ def digest_of(request: Any, *others: Any) -> str:
     else:
         state = prefix.kept("cache key", lambda: _begun(prefix.system, prefix.messages)).copy()
         rest = request.messages[len(prefix.messages) :]
-        # Kept with the settings, whose id is then never another's.
-        name = f"cache key {request.model} {id(request.config)} {id(request.tools)}"
-        asked = prefix.kept(name, lambda: (_asked(request), request))[0]
+        # Kept with the settings, whose ids are then never another's.
+        own = request.config, request.tools
+        name = f"cache key {request.model} {id(own[0])} {id(own[1])}"
+        asked = prefix.kept(name, lambda: (_asked(request), own))[0]
     for message in rest:
         state.update(_line(message_to_dict(message)))
     state.update(asked)
