@@ -110,12 +110,15 @@ def remaining(now: float) -> float:
     return float("inf") if until is None else until - now
 
 
+_MOST_KEPT = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """What many requests begin with: a system text and messages, the same objects in each.
 
     What somebody works out about them (a digest, a JSON form) is kept here and not worked out
-    again for the next request.
+    again for the next request. At most 64 things are.
 
     >>> prefix = Prefix("Be brief.", ())
     >>> prefix.kept("length", lambda: len(prefix.system)), prefix.kept("length", lambda: 0)
@@ -134,9 +137,12 @@ class Prefix:
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
         """What was made of it under this name, or is now; nobody may change it."""
-        if name not in self._kept:
-            self._kept[name] = make()
-        return self._kept[name]
+        found = self._kept.get(name)
+        if found is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            found = self._kept[name] = make()
+        return found
 
 
 PREFIX: ContextVar[Prefix | None] = ContextVar("compilm_prefix", default=None)

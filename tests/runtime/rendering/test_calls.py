@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,14 +30,6 @@ from compilm.testing.strategies import texts
 
 WHY = {"question": "why"}
 GOOD = chat_answer({"answer": "because"})
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings() -> Iterator[None]:
-    """DSPy warns of what is asked here on purpose."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 class Place(pydantic.BaseModel):
@@ -165,6 +155,9 @@ FEW = [
     (dspy.Predict(dspy.Signature({"question": (Described, dspy.InputField()),
                                   "answer": (str, dspy.OutputField())})), [GOOD],
      {"question": Described(text="why")}),
+    (dspy.Predict(dspy.Signature({"question": (list, dspy.InputField()),
+                                  "answer": (str, dspy.OutputField())})), [GOOD],
+     {"question": ["why"]}),
     (dspy.Predict("question -> answer", n=2), [GOOD], WHY),
     (dspy.Predict("question -> answer", temperature=0.7, stop=["x"]), [GOOD], WHY),
     (dspy.Predict("question -> answer", nonsense=object()), [GOOD], WHY),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,14 +17,6 @@ from compilm.runtime.rendering import rendered
 from compilm.testing.engines import chat_answer, scripted_lm
 
 ANSWER = chat_answer({"answer": "a", "note": "n"})
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings() -> Iterator[None]:
-    """DSPy warns of inputs of another type, which are drawn on purpose."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 class Counter(pydantic.BaseModel):

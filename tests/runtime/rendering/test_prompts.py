@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from tests.runtime.rendering import drawn
 from tests.runtime.rendering.both import ADAPTERS, assert_same
 
-SLOW = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 GARBLED = "no answer at all"
 
 
-@pytest.fixture(autouse=True)
-def _no_warnings() -> Any:
-    """DSPy warns of inputs of another type, which are drawn on purpose."""
-    logging.disable(logging.WARNING)
-    yield
-    logging.disable(logging.NOTSET)
-
-
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@settings(max_examples=60, **SLOW)
+@settings(max_examples=50)
 @given(drawn.cases())
 def test_the_requests_are_the_adapters_own(adapter: Any, case: Any) -> None:
     signature, demos, inputs = case

@@ -52,9 +52,10 @@ def _settings(request: Any, prefix: Prefix | None) -> bytes:
     """Model, tools and settings."""
     if prefix is None:
         return _asked(request)
-    # Kept with the request, so that the id of its settings is never another's.
-    name = f"cache key {request.model} {id(request.config)} {id(request.tools)}"
-    asked: bytes = prefix.kept(name, lambda: (_asked(request), request))[0]
+    # Kept with the settings, whose ids are then never another's.
+    own = request.config, request.tools
+    name = f"cache key {request.model} {id(own[0])} {id(own[1])}"
+    asked: bytes = prefix.kept(name, lambda: (_asked(request), own))[0]
     return asked
 
 

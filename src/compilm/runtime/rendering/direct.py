@@ -81,11 +81,12 @@ def complete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) 
     try:
         with _sample(lm, options):
             response = lm.engine.complete(request)
-        return _outputs(lm, response, options)
+        output = legacy_output(response, logprobs=_scores(lm, options))
     except Exception as error:  # border: an engine's errors become DSPy's, as in its own calls
         _raise_told(lm, error)
     finally:
         PREFIX.reset(token)
+    return _counted(lm, response, output)
 
 
 async def acomplete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str, Any]) -> list[Any]:
@@ -94,11 +95,12 @@ async def acomplete(lm: Any, request: Any, prefix: Prefix, options: Mapping[str,
     try:
         with _sample(lm, options):
             response = await lm._async_engine_spec.complete(request)
-        return _outputs(lm, response, options)
+        output = legacy_output(response, logprobs=_scores(lm, options))
     except Exception as error:  # border: as above
         _raise_told(lm, error)
     finally:
         PREFIX.reset(token)
+    return _counted(lm, response, output)
 
 
 def _sample(lm: Any, options: Mapping[str, Any]) -> Any:
@@ -117,9 +119,12 @@ def _raise_told(lm: Any, error: Exception) -> NoReturn:
     raise told from error
 
 
-def _outputs(lm: Any, response: Any, options: Mapping[str, Any]) -> list[Any]:
-    wanted = bool(options.get("logprobs", lm.kwargs.get("logprobs")))
-    output = legacy_output(response, logprobs=wanted)
+def _scores(lm: Any, options: Mapping[str, Any]) -> bool:
+    return bool(options.get("logprobs", lm.kwargs.get("logprobs")))
+
+
+def _counted(lm: Any, response: Any, output: dict[str, Any]) -> list[Any]:
+    """The output as adapters take it; its tokens are counted, and whoever cut it off is told of."""
     if settings.usage_tracker:
         settings.usage_tracker.add_usage(lm.model, usage_dict(response))
     if response.finish_reason == "length":

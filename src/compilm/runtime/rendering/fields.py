@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import is_
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import dspy
 from dspy.adapters.types import History, Type
@@ -84,5 +84,5 @@ def _state(signature: type[dspy.Signature]) -> list[Any]:
 def _has_tools(inputs: Mapping[str, Any]) -> bool:
     """Whether an input is a tool or a list of some, which a model may be given by its own means."""
     kinds = [info.annotation for info in inputs.values()]
-    lists = [kind.__args__[0] for kind in kinds if get_origin(kind) is list]
+    lists = [part for kind in kinds if get_origin(kind) is list for part in get_args(kind)]
     return any(kind == Tool for kind in (*kinds, *lists))
