@@ -13,14 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import dspy
-from dspy.adapters.types.base_type import CUSTOM_TYPE_START_IDENTIFIER as MARKER
-from pydantic import BaseModel
 
 from ..artifact import Artifact, read
 from ..errors import ArtifactError, ConfigError, ProgramError
 from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
+from .inputs import check_texts
 from .layers.streams import aclose, close
 from .layers.trace import heard
 from .rendering import rendered
@@ -118,8 +117,7 @@ class Runtime:
                 f"inputs are {', '.join(known)}"
             )
         for name, value in inputs.items():
-            for text in _texts(value, set()):
-                _check_text(name, text)
+            check_texts(name, value)
 
 
 def _same(prediction: Any) -> Any:
@@ -287,44 +285,6 @@ def _signature_names(program: dspy.Module, side: str) -> tuple[str, ...]:
     found = list(predictors(program).values())
     signature = getattr(program, "signature", found[0].signature if len(found) == 1 else None)
     return tuple(getattr(signature, side)) if signature is not None else ()
-
-
-def _check_text(name: str, text: str) -> None:
-    if MARKER in text:
-        raise ProgramError(
-            f"input {name!r} holds DSPy's marker for content parts ({MARKER}): a text with "
-            "it could pose as an image or file. Take it out, or pass a dspy.Image"
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[error.start]
-        raise ProgramError(
-            f"input {name!r} holds half of a character ({half!a}), which no model can be sent: "
-            "repair the text, as text.encode('utf-8', 'replace').decode() does"
-        ) from None
-
-
-def _texts(value: Any, seen: set[int]) -> Iterator[str]:
-    """Every text in a value, each container looked into once."""
-    if isinstance(value, str):
-        yield value
-    elif id(value) not in seen:
-        seen.add(id(value))
-        for part in _contents(value):
-            yield from _texts(part, seen)
-
-
-def _contents(value: Any) -> Iterable[Any]:
-    if isinstance(value, Mapping):
-        return [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple | set | frozenset):
-        return value
-    if isinstance(value, dspy.Example):
-        return list(value.toDict().values())
-    if isinstance(value, BaseModel):
-        return vars(value).values()
-    return ()
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

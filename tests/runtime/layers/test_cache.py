@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from compilm.clock import ManualClock
 from compilm.engine import SAMPLE, EnginePair, Layer, stack
 from compilm.programs.models import role_lm
 from compilm.runtime.caches import MemoryStore, RedisStore, SQLiteStore
+from compilm.runtime.layers.billing import tenant
 from compilm.runtime.layers.cache import Cache, usage_of
 from compilm.runtime.layers.coalesce import Coalesce, call_key
 from compilm.testing.engines import scripted_lm
@@ -100,6 +101,15 @@ def test_calls_that_differ_in_anything_are_never_answered_with_one_another() -> 
                     with sampled(**sample):
                         ask(pair, each)
     assert engine.calls == len(caches) * len(asked) * 4
+
+
+def test_the_tenant_of_the_context_sees_its_own_answers_alone() -> None:
+    engine = CountingEngine()
+    pair = Cache(MemoryStore())(engine.pair)
+    for whose in ("acme", "other", "", "acme", "other", ""):
+        with tenant(whose) if whose else nullcontext():
+            ask(pair, request())
+    assert engine.calls == 3
 
 
 def test_the_samples_of_one_call_stay_apart_and_are_found_again_in_their_order() -> None:
