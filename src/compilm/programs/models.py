@@ -6,6 +6,7 @@ layers go around it, and a `RoleLM` made of the result takes its place in a copy
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
@@ -301,6 +302,8 @@ class _Front:
 
     def __init__(self, pair: EnginePair, like: dspy.LM) -> None:
         self._pair = pair
+        # Else DSPy fetches its list of models over the network, to tell what this one can do.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         self.supports_function_calling = like.supports_function_calling
         self.supports_response_schema = like.supports_response_schema
         self.supports_reasoning = like.supports_reasoning
