@@ -25,6 +25,7 @@ from ..metrics import Metric, Score
 from ..programs import models
 from ..programs.nearest import scoring
 from ..programs.predictors import DEFAULT_ROLE, applied, predictors
+from ..programs.rendering import rendered
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -91,6 +92,7 @@ class LocalExecutor:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-rollout")
         self._paths = tuple(predictors(program))
         self._programs: OrderedDict[str, dspy.Module] = OrderedDict()
+        self._adapter = rendered(dspy.settings.adapter or dspy.ChatAdapter())
         self._concurrency = concurrency
         self._later: dict[tuple[str, str, int], Callable[[], None]] = {}
         self._early: dict[tuple[str, str, int], Future[None]] = {}
@@ -170,6 +172,7 @@ class LocalExecutor:
         with (
             dspy.context(
                 lm=self._lm,
+                adapter=self._adapter,
                 trace=trace,
                 callbacks=[*(dspy.settings.callbacks or []), self._guard],
                 disable_history=True,

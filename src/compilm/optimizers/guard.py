@@ -8,7 +8,7 @@ one way to make a budget hold for it.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import dspy
 from dspy.utils.callback import BaseCallback
@@ -26,6 +26,8 @@ _TYPICAL_TOKENS = 1000
 
 class Guard(BaseCallback):
     """Reserves and settles the calls of LMs that are not metered; takes a person's interrupt."""
+
+    passes_roles: ClassVar[bool] = True  # they are metered below; rendering asks for it
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -19,10 +19,10 @@ from ..errors import ArtifactError, ConfigError, ProgramError
 from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
+from ..programs.rendering import rendered
 from .inputs import check_texts
 from .layers.streams import aclose, close
 from .layers.trace import heard
-from .rendering import rendered
 from .tracing import Tracer
 from .tracing.live import SETTING, Steps
 from .tracing.origin import origin

@@ -11,9 +11,9 @@ from dspy import lm15
 
 from compilm.config import RuntimeSettings
 from compilm.engine import PREFIX, Prefix, prefix_of
+from compilm.programs.rendering import rendered
 from compilm.runtime.engines.chat_body import chat_body
 from compilm.runtime.layers.keys import digest_of
-from compilm.runtime.rendering import rendered
 from compilm.runtime.stack import Stacks
 from compilm.testing.engines import scripted_lm
 

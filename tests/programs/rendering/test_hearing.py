@@ -11,7 +11,7 @@ from typing import Any
 import dspy
 import pytest
 from dspy.utils.callback import BaseCallback
-from tests.runtime.rendering.both import (
+from tests.programs.rendering.both import (
     ADAPTERS,
     asked,
     calls,
@@ -22,8 +22,8 @@ from tests.runtime.rendering.both import (
 )
 
 from compilm.artifact import Nearest
+from compilm.programs.rendering import rendered
 from compilm.programs.retrieving import retrieve
-from compilm.runtime.rendering import rendered
 from compilm.testing.engines import chat_answer, scripted_lm
 
 WHY = {"question": "why"}

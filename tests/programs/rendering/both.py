@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 
 from compilm.programs.models import request_digest
-from compilm.runtime.rendering import rendered
+from compilm.programs.rendering import rendered
 from compilm.testing.engines import chat_answer, scripted_lm
 
 ADAPTERS = (dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter)

@@ -13,8 +13,8 @@ from dspy import lm15
 from dspy.adapters.types.citation import Citations
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import (
+from tests.programs.rendering import drawn
+from tests.programs.rendering.both import (
     ADAPTERS,
     assert_same,
     completion,
@@ -24,7 +24,7 @@ from tests.runtime.rendering.both import (
 
 from compilm.engine import SAMPLE, EnginePair
 from compilm.programs.models import RoleLM, as_engine, role_lm
-from compilm.runtime.rendering import rendered
+from compilm.programs.rendering import rendered
 from compilm.testing.engines import ScriptedEngine, chat_answer, scripted_lm
 from compilm.testing.strategies import texts
 

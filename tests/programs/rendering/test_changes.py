@@ -10,10 +10,10 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import ADAPTERS, asked, is_kept, quiet
+from tests.programs.rendering import drawn
+from tests.programs.rendering.both import ADAPTERS, asked, is_kept, quiet
 
-from compilm.runtime.rendering import rendered
+from compilm.programs.rendering import rendered
 from compilm.testing.engines import chat_answer, scripted_lm
 
 ANSWER = chat_answer({"answer": "a", "note": "n"})
@@ -213,7 +213,7 @@ def test_settings_of_the_adapter_are_read_at_each_call() -> None:
 @given(drawn.cases())
 def test_most_demos_are_kept_and_those_that_are_not_are_still_right(case: Any) -> None:
     """Known kinds of values are kept whatever they are nested in."""
-    from compilm.runtime.rendering.demos import Snapshot
+    from compilm.programs.rendering.demos import Snapshot
 
     for demo in case[1]:
         snapshot = Snapshot.of(demo)

@@ -14,6 +14,7 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 
 from ...engine import Prefix
+from ..models import RoleLM
 from .direct import acomplete, complete, is_direct, options_key, template_of
 from .fields import Fields, is_known
 from .prompt import Prompt, as_messages, expanded, is_sendable
@@ -206,8 +207,13 @@ def _is_alone(adapter: Any) -> bool:
 
 
 def _is_quiet(hooks: tuple[str, ...], *owners: Any) -> bool:
-    """Whether no callback, of all calls or of these, hears of any of this."""
+    """Whether no callback, of all calls or of these, hears of any of this.
+
+    One that says `passes_roles` has nothing to do where a model of a role is called.
+    """
     heard = [*settings.get("callbacks", []), *(one for own in owners for one in own.callbacks)]
+    if any(isinstance(own, RoleLM) for own in owners):
+        heard = [one for one in heard if not getattr(one, "passes_roles", False)]
     return not any(vars(one).keys() & _NAMES or _hears(one.__class__, hooks) for one in heard)
 
 

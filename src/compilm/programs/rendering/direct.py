@@ -20,7 +20,7 @@ from dspy.clients.errors import wrap_error
 from dspy.dsp.utils.settings import settings
 
 from ...engine import PREFIX, Prefix
-from ...programs.models import RoleLM, sampled
+from ..models import RoleLM, sampled
 
 __all__ = ["acomplete", "complete", "is_direct", "options_key", "template_of"]
 

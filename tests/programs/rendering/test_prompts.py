@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from tests.runtime.rendering import drawn
-from tests.runtime.rendering.both import ADAPTERS, assert_same
+from tests.programs.rendering import drawn
+from tests.programs.rendering.both import ADAPTERS, assert_same
 
 GARBLED = "no answer at all"
 
