@@ -181,7 +181,7 @@ def test_a_failure_is_told_by_its_class_and_never_its_text(how: Any) -> None:
     assert {call.error for call in trace.calls} == {"LMAuthError"}
     assert trace.calls[0].values["status"] == 401
     assert "sk-123" not in str(list(kept.journal.read()))
-    assert next(trace.under(0)).values == {"unfinished": True}
+    assert next(trace.under(0)).values["unfinished"] is True
     assert "outputs" not in trace.root.texts
 
 
@@ -252,6 +252,25 @@ def test_what_is_changed_later_is_told_as_it_was() -> None:
     assert kept.trace().root.texts["inputs"] == {"rows": ["a", "b"]}
 
 
+def test_a_predictor_whose_calls_are_not_heard_is_told_by_what_it_gave() -> None:
+    class Plain(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ask = dspy.Predict("question -> answer")
+            self.own = scripted_lm([{"answer": "4"}])  # in no role: it is asked as it is
+
+        def forward(self, question: str) -> dspy.Prediction:
+            with dspy.context(lm=self.own):
+                found: dspy.Prediction = self.ask(question=question)
+            return found
+
+    kept = Kept(Plain)
+    call_of(kept)
+    (_, step) = kept.trace().spans
+    assert (step.kind, step.name, step.seconds) == ("predictor", "ask", 0.0)
+    assert step.texts == {"inputs": {"question": "2+2?"}, "outputs": {"answer": "4"}}
+
+
 def test_inputs_that_are_refused_make_no_trace() -> None:
     kept = Kept()
     with pytest.raises(ProgramError):
@@ -290,7 +309,14 @@ def test_a_trace_holds_so_many_spans_and_counts_the_others(monkeypatch: pytest.M
     monkeypatch.setattr(live, "MOST_SPANS", 3)
     kept = Kept()
     assert call_of(kept).verdict == "fine"
-    assert (len(kept.trace().spans), kept.trace().left_out) == (3, 2)
+    # the program and two calls, and what the writer adds: their predictors
+    assert (len(kept.trace().spans), kept.trace().left_out) == (5, 0)
+    monkeypatch.setattr(live, "MOST_SPANS", 2)
+    few = Kept()
+    assert call_of(few).verdict == "fine"
+    assert ([span.kind for span in few.trace().spans], few.trace().left_out) == (
+        ["program", "predictor", "call", "predictor"], 1,
+    )  # fmt: skip
 
 
 def test_nothing_is_recorded_outside_a_call() -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import dspy
 
 from ...clock import Clock
 from ...engine import SAMPLE
 from ...prices import Prices
-from ...programs.calling import path_of
 from .values import snapshot, snapshots
 
-__all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "current"]
+__all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "Step", "Steps", "current"]
 
 SETTING = "compilm_trace"
 MOST_SPANS = 1000
@@ -47,12 +46,13 @@ class LiveSpan:
     over: float | None = None
     error: str | None = None  # the name of its class: its text may repeat a prompt
     status: int | None = None
-    tried = unfinished = False
+    tried = False
     streams: float | None = None  # seconds to its first event; 0 until there is one
     sample: tuple[int | None, int] | None = None
     events: list[tuple[str, float, dict[str, Any]]] | None = None
     request: Any = None
     response: Any = None
+    modules: Any = None  # DSPy's, that were calling when this call was made
     texts: dict[str, Any] | None = None
 
     def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
@@ -92,14 +92,24 @@ class LiveSpan:
         self.response = response
 
     def end(self, error: BaseException | None = None) -> None:
-        """It is over, with this error or without one; for its predictor so far as well."""
+        """It is over, with this error or without one."""
         self.over = self.trace.now()
         if error is not None:
             self.error = type(error).__name__
             status = getattr(error, "status", None)
             self.status = status if isinstance(status, int) else None
-        if self.parent is not None and self.parent.kind == "predictor":
-            self.parent.over = self.over
+
+
+class Step(NamedTuple):
+    """A prediction that was given: by which predictor, in which call of it, when.
+
+    DSPy makes a list of the calling modules for each call of a module: that list is the call.
+    """
+
+    predictor: Any
+    modules: Any
+    over: float
+    texts: dict[str, Any]
 
 
 class LiveTrace:
@@ -122,9 +132,7 @@ class LiveTrace:
         self.prices, self._done = prices, done
         self.at, self.now = clock.wall(), clock.now
         self.left_out = 0
-        # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
-        # of a module: that list is the call's identity.
-        self._open: dict[int, list[tuple[Any, LiveSpan]]] = {}
+        self.steps: list[Step] = []
         self.root = LiveSpan(self, "program", about["program"], None)
         self.spans = [self.root]
 
@@ -138,9 +146,9 @@ class LiveTrace:
         return made
 
     def call(self, request: Any, stream: bool = False) -> LiveSpan:
-        """A model is asked, by the predictor that is calling in this context."""
-        made = self.span("call", request.model, self._step())
-        made.request = request
+        """A model is asked, by whoever is calling in this context."""
+        made = self.span("call", request.model, self.root)
+        made.request, made.modules = request, dspy.settings.caller_modules
         sample = SAMPLE.get()
         if sample is not None and (sample.index or sample.rollout_id is not None):
             made.sample = (sample.rollout_id, sample.index)
@@ -148,30 +156,12 @@ class LiveTrace:
             made.streams = 0.0
         return made
 
-    def _step(self) -> LiveSpan:
-        """The span of the predictor that is calling; the program's where none is."""
-        modules = dspy.settings.caller_modules
-        if not modules or not isinstance(modules[-1], dspy.Predict):
-            return self.root
-        steps = self._open.setdefault(id(modules[-1]), [])
-        for of, step in steps:
-            if of is modules:
-                return step
-        name = path_of(modules[-1]) or type(modules[-1]).__name__
-        made = self.span("predictor", name, self.root)
-        steps.append((modules, made))
-        return made
-
-    def predicted(self, predictor: Any, inputs: Mapping[str, Any], prediction: Any) -> None:
-        """A predictor gave its prediction: in this context, or in one that was left."""
-        steps = self._open.get(id(predictor))
-        if not steps:
-            return
-        modules = dspy.settings.caller_modules if len(steps) > 1 else None
-        place = next((n for n, (of, _) in enumerate(steps) if of is modules), -1)
-        step = steps.pop(place)[1]
-        step.end()
-        step.texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+    def predicted(
+        self, predictor: Any, inputs: Mapping[str, Any], prediction: Any, modules: Any
+    ) -> None:
+        """A predictor gave its prediction, while these modules were calling where that is known."""
+        texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+        self.steps.append(Step(predictor, modules, self.now(), texts))
 
     def given(self, inputs: Mapping[str, Any]) -> None:
         """The program's inputs."""
@@ -188,7 +178,7 @@ class LiveTrace:
 
         What is still going on may tell of itself, to nobody.
         """
-        self.spans, self.root.texts = [], None
+        self.spans, self.steps, self.root.texts = [], [], None
 
     def __enter__(self) -> LiveTrace:
         self._token = _TRACE.set(self)
@@ -197,11 +187,6 @@ class LiveTrace:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         _TRACE.reset(self._token)
         self.root.end(error)
-        if self.keeps_texts:  # else nobody tells which predictors are done
-            for steps in self._open.values():
-                for _, step in steps:
-                    step.unfinished = True
-        self._open.clear()
         self._done(self)
 
 
@@ -214,9 +199,10 @@ class Steps(list[Any]):
 
     def append(self, step: Any) -> None:
         """One prediction: the predictor, its inputs, and what it gave."""
-        self._trace.predicted(*step)
+        predictor, inputs, prediction = step
+        self._trace.predicted(predictor, inputs, prediction, dspy.settings.caller_modules)
 
     def extend(self, steps: Iterable[Any]) -> None:
         """Those of a part that kept its own, as `dspy.BestOfN` does."""
-        for step in steps:
-            self.append(step)
+        for predictor, inputs, prediction in steps:
+            self._trace.predicted(predictor, inputs, prediction, None)
