@@ -1,9 +1,10 @@
 """What the layers cost by themselves: CPU per call on an engine that answers at once.
 
-    python benchmarks/layers.py --calls 2000 --rounds 9
+    python benchmarks/layers.py --calls 2000 --rounds 9 [--redis redis://127.0.0.1:6379/0]
 
 Each round asks through the bare engine, each layer alone, and the stack, one after another; what
 is printed are medians over the rounds of microseconds of CPU per call, above the bare engine.
+With a Redis, its bare GET of a kept answer stands beside the hit, by the same client.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dspy import lm15
 
 from compilm.engine import EnginePair, Layer, stack
 from compilm.prices import Prices
-from compilm.runtime.caches import MemoryStore, SQLiteStore
+from compilm.runtime.caches import MemoryStore, RedisStore, SQLiteStore
 from compilm.runtime.layers.breaker import Breaker, Circuit
 from compilm.runtime.layers.budget import Budget
 from compilm.runtime.layers.cache import Cache
@@ -125,8 +126,48 @@ def async_cost(pair: EnginePair, request: lm15.Request, calls: int) -> float:
     return asyncio.run(run())
 
 
+class Get:
+    """A bare GET of the one key, in the place of a call."""
+
+    def __init__(self, url: str, key: str) -> None:
+        import redis
+
+        self.key, self.client = key, redis.Redis.from_url(url, protocol=2)
+
+    def complete(self, request: lm15.Request) -> Any:
+        return self.client.get(self.key)
+
+
+class AsyncGet:
+    """The same in a task; a client for each loop."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key, self.clients = url, key, dict[Any, Any]()
+
+    async def complete(self, request: lm15.Request) -> Any:
+        from redis import asyncio as tasks
+
+        loop = asyncio.get_running_loop()
+        if loop not in self.clients:
+            self.clients[loop] = tasks.Redis.from_url(self.url, protocol=2)
+        return await self.clients[loop].get(self.key)
+
+
+def in_redis(url: str, request: lm15.Request) -> dict[str, EnginePair]:
+    """A hit in the Redis at `url`, and the bare GET of what it finds."""
+    cache = Cache(RedisStore(url), ttl=600.0)
+    pair = cache(ZERO)
+    pair.sync.complete(request)
+    key = f"compilm:{cache.call(request).key}"
+    return {"GET of Redis": EnginePair(Get(url, key), AsyncGet(url, key)), "hit in Redis": pair}
+
+
 def measure(
-    cost: Callable[[EnginePair, lm15.Request, int], float], demos: int, calls: int, rounds: int
+    cost: Callable[[EnginePair, lm15.Request, int], float],
+    demos: int,
+    calls: int,
+    rounds: int,
+    redis: str | None,
 ) -> dict[str, float]:
     """The medians by name; all but `bare` are above `bare`."""
     pairs = {name: layer(ZERO) for name, layer in layers().items()}
@@ -141,6 +182,8 @@ def measure(
     pairs["hit in memory"] = Cache(MemoryStore())(ZERO)
     pairs["hit in SQLite"] = Cache(SQLiteStore(f"{tempfile.mkdtemp()}/cache.db"))(ZERO)
     request, found = asked(demos), dict[str, list[float]]()
+    if redis is not None:
+        pairs |= in_redis(redis, request)
     for _ in range(rounds):
         bare = cost(ZERO, request, calls)
         found.setdefault("bare", []).append(bare)
@@ -153,9 +196,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--calls", type=int, default=2000)
     options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--redis", metavar="URL", help="measure hits in this Redis too")
     given = options.parse_args()
     columns = {
-        f"{name}, {demos} demos": measure(cost, demos, given.calls, given.rounds)
+        f"{name}, {demos} demos": measure(cost, demos, given.calls, given.rounds, given.redis)
         for name, cost in (("sync", sync_cost), ("async", async_cost))
         for demos in (0, 32)
     }

@@ -71,6 +71,9 @@ PAIR = ("openai/a", "anthropic/b")
         (RoleSettings(("openai/a", "embedded/base")), "'embedded/base' in a chain"),
         (RoleSettings(("groq/a",), engine="lean"), "asks openai and anthropic.*not 'groq/a'"),
         (RoleSettings(("groq/a",), engine="sdk"), "asks openai and anthropic.*not 'groq/a'"),
+        (role("anthropic/b", api="responses"), "api 'responses' is not one of 'anthropic/b'"),
+        (role("groq/a", api="messages"), "it takes chat or responses"),
+        (RoleSettings(PAIR, api="responses"), "one api for models of several providers"),
     ],
 )
 def test_a_chain_that_means_nothing_certain_is_refused(settings: RoleSettings, told: str) -> None:
@@ -89,6 +92,16 @@ def test_each_model_of_a_chain_has_its_address_and_key(monkeypatch: pytest.Monke
         ("http://a", "a", "http://a A_KEY"),
         ("http://b", "b", "http://b B_KEY"),
     ]
+
+
+@pytest.mark.parametrize("engine", ["dspy", "lean", "sdk"])
+def test_a_model_can_be_asked_by_another_api_of_its_provider(engine: str) -> None:
+    settings = RoleSettings(PAIR, api=("responses", "messages"), engine=engine)
+    stack = assemble.stacks_from({"default": settings})["default"]
+    told = [what for name, what in stack.lines if name == "provider"]
+    assert told == [f"1. openai/a by {engine}, responses", f"2. anthropic/b by {engine}"]
+    assert (stack.lm.model_type, stack.lm.like.model_type) == ("responses", "responses")
+    stack.close()
 
 
 def test_with_nothing_configured_it_is_the_embedded_engine_or_dspys_own() -> None:

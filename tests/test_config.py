@@ -92,18 +92,23 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         model = ["a/b", "c/d"]
         base_url = ["http://a", "http://c"]
         engine = "lean"
+        api = ["responses", "messages"]
+        order = "latency"
         [runtime]
         timeout = 5
         deadline = 9.5
         attempts = 2
         breaker = 3
         tokens_per_minute = 7
+        resume = true
         """,
         env={"COMPILM_RUNTIME_REQUESTS_PER_MINUTE": "60", "COMPILM_LM_DEFAULT_KEY_ENV": "MY_KEY"},
     )
-    assert config.runtime == RuntimeSettings(32, 5.0, 9.5, 2, 3, 60.0, 7.0)
+    assert config.runtime == RuntimeSettings(32, 5.0, 9.5, 2, 3, 60.0, 7.0, resume=True)
     assert config.lm["default"].base_url == ("http://a", "http://c")
     assert (config.lm["default"].key_env, config.lm["default"].engine) == ("MY_KEY", "lean")
+    assert config.lm["default"].api == ("responses", "messages")
+    assert config.lm["default"].order == "latency"
 
 
 @pytest.mark.parametrize(
@@ -112,11 +117,19 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         ("runtime.timeouts = 3", "unknown key 'runtime.timeouts'; did you mean 'runtime.timeout'"),
         ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
-        ('runtime.cache = "redis"', "expected one of none, memory, sqlite"),
+        ('runtime.cache = "disk"', "expected one of none, memory, sqlite, redis"),
+        ('runtime.redis_url = "http://a"', "runtime.redis_url: expected redis://HOST:PORT/DB"),
+        ("runtime.redis_url = 3", "runtime.redis_url: expected redis://HOST:PORT/DB"),
+        ('runtime.rendering = "never"', "expected one of ahead, call"),
         ("runtime.cache_ttl = 0", "runtime.cache_ttl is 0; expected"),
         ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
         ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),
+        ('lm.default.order = "luck"', "expected one of given, cost, latency"),
         ("lm.default.base_url = 3", "one text for each model"),
+        (
+            'lm.default.api = ["chat", "rest"]',
+            "expected one of chat, responses, messages, or a list",
+        ),
     ],
 )
 def test_a_runtime_that_makes_no_sense_is_refused(tmp_path: Path, text: str, told: str) -> None:

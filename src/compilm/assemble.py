@@ -22,15 +22,21 @@ __all__ = ["default_lm", "lm_for", "retry_layer", "roles_from", "stacks_from"]
 _EMBEDDED = "embedded/"
 _DEFAULT = "embedded/base"
 _DAY = 86_400.0  # seconds
-_WIRES = {"openai": "openai-chat", "anthropic": "anthropic-messages"}
+# What each provider speaks, by the name of its API; the first unless a role names another.
+_WIRES = {
+    "openai": {"chat": "openai-chat", "responses": "openai-responses"},
+    "anthropic": {"messages": "anthropic-messages"},
+}
 
 
 def roles_from(
     settings: Mapping[str, RoleSettings],
     runtime: RuntimeSettings | None = None,
     prices: Prices | None = None,
+    *,
+    artifact: str = "",
 ) -> dict[str, dspy.LM]:
-    """An LM for every configured role, `default` always among them.
+    """An LM for every configured role, `default` always among them; `artifact` is what will ask.
 
     With nothing configured, `default` is the embedded engine: no key, no network, no language
     model. Where a provider is configured, it is used or the error is told; what is asked instead
@@ -39,7 +45,7 @@ def roles_from(
     >>> roles_from({})["default"].model
     'embedded/base'
     """
-    stacks = _stacks(runtime, prices)
+    stacks = _stacks(runtime, prices, artifact)
     roles = {role: lm_for(role, found, stacks) for role, found in settings.items() if found.model}
     if roles and "default" not in roles:
         raise ConfigError(
@@ -92,10 +98,12 @@ def stacks_from(
     }
 
 
-def _stacks(runtime: RuntimeSettings | None, prices: Prices | None) -> Stacks:
+def _stacks(
+    runtime: RuntimeSettings | None, prices: Prices | None = None, artifact: str = ""
+) -> Stacks:
     from .runtime.stack import Stacks
 
-    return Stacks(runtime or RuntimeSettings(), prices=prices)
+    return Stacks(runtime or RuntimeSettings(), prices=prices, artifact=artifact)
 
 
 def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
@@ -109,12 +117,14 @@ def _stack_for(role: str, settings: RoleSettings, stacks: Stacks) -> Stack:
         )
     addresses = _each(role, "base_url", settings.base_url, settings.model)
     keys = _each(role, "key_env", settings.key_env, settings.model)
+    apis = _each(role, "api", settings.api, settings.model)
     return stacks.over(
         *(
-            _provider(role, settings, model, address, key)
-            for model, address, key in zip(settings.model, addresses, keys, strict=True)
+            _provider(role, settings, model, address, key, api)
+            for model, address, key, api in zip(settings.model, addresses, keys, apis, strict=True)
         ),
         role=role,
+        order=settings.order,
     )
 
 
@@ -139,47 +149,75 @@ def _each(
 
 
 def _provider(
-    role: str, settings: RoleSettings, model: str, address: str | None, key_env: str | None
+    role: str,
+    settings: RoleSettings,
+    model: str,
+    address: str | None,
+    key_env: str | None,
+    api: str | None = None,
 ) -> Provider:
     """One model as the settings of its role ask it."""
     from .runtime.stack import Provider
 
+    api = _api(role, model, api)
     key = _key(role, key_env) if key_env is not None else None
-    lm = _lm(role, settings, model, address, key)
+    lm = _lm(role, settings, model, address, key, api)
     account = " ".join(filter(None, (address or model.partition("/")[0], key_env)))
+    engine = f"{settings.engine}, responses" if api == "responses" else settings.engine
     if settings.engine == "dspy":
         from .programs.models import as_engine
 
-        return Provider(lm, as_engine(lm), account)
-    pair, name = _wired(
-        role, settings.engine, model, base_url=address, api_key=key, key_env=key_env
-    )
-    return Provider(lm, pair, account, name, settings.engine, blocks=settings.engine == "sdk")
+        return Provider(lm, as_engine(lm), account, engine=engine)
+    connection = {"base_url": address, "api_key": key, "key_env": key_env}
+    pair, name = _wired(role, settings.engine, model, api, connection)
+    return Provider(lm, pair, account, name, engine, blocks=settings.engine == "sdk")
+
+
+def _api(role: str, model: str, api: str | None) -> str | None:
+    """The API by which a model is asked; `None` where its provider is not one that we know."""
+    known = _WIRES.get(model.partition("/")[0])
+    if api is None:
+        return next(iter(known)) if known else None
+    if api not in (known or ("chat", "responses")):
+        raise ConfigError(
+            f"[lm.{role}] api {api!r} is not one of {model!r}: it takes "
+            f"{' or '.join(known or ('chat', 'responses'))}; a list names one for each model"
+        )
+    return api
 
 
 def _wired(
-    role: str, engine: str, model: str, *, base_url: str | None, **key: str | None
+    role: str, engine: str, model: str, api: str | None, connection: Mapping[str, str | None]
 ) -> tuple[EnginePair, str]:
     """Engines of our own for a model, and what it is called on their wire."""
     from .runtime import engines
 
     prefix, _, name = model.partition("/")
-    if prefix not in _WIRES or not name:
+    if prefix not in _WIRES or not name or api is None:
         raise ConfigError(
             f"[lm.{role}] engine {engine!r} asks {' and '.join(_WIRES)}, and servers that speak as "
             f"they do, not {model!r}: write openai/NAME with the base_url of such a server, or "
             "engine = 'dspy'"
         )
     # What bounds an attempt is the policy above; this bound is for what nobody bounds.
-    given: dict[str, Any] = {**key, "timeout": _DAY}
+    given: dict[str, Any] = {**connection, "timeout": _DAY}
     if engine == "lean":
-        return engines.lean(_WIRES[prefix], base_url, **given), name
-    make = engines.openai_chat if prefix == "openai" else engines.anthropic_messages
-    return make(base_url, **given), name
+        return engines.lean(_WIRES[prefix][api], **given), name
+    made = {
+        "chat": engines.openai_chat,
+        "responses": engines.openai_responses,
+        "messages": engines.anthropic_messages,
+    }
+    return made[api](**given), name
 
 
 def _lm(
-    role: str, settings: RoleSettings, model: str, address: str | None, key: str | None
+    role: str,
+    settings: RoleSettings,
+    model: str,
+    address: str | None,
+    key: str | None,
+    api: str | None,
 ) -> dspy.LM:
     """The plain `dspy.LM` of a model; its own retries are off."""
     import dspy
@@ -191,6 +229,8 @@ def _lm(
         options["api_base"] = address
     if key is not None:
         options["api_key"] = key
+    if api == "responses":
+        options["model_type"] = api
     try:
         return dspy.LM(model, num_retries=0, **options)
     except (dspy.LMError, ValueError) as error:  # settings that DSPy refuses for this model

@@ -29,7 +29,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 HEAVY = {
     "IPython", "datasets", "faiss", "fastapi", "litellm", "mlflow", "numpy", "optuna", "pandas",
-    "pyarrow", "rich", "scipy", "starlette", "uvicorn",
+    "pyarrow", "redis", "rich", "scipy", "starlette", "uvicorn",
 }  # fmt: skip
 
 # Each heavy library has the files named for it; `^` marks the only import at a file's top.
@@ -38,6 +38,7 @@ HOMES = {
     "fastapi": {"runtime/http/app.py", "runtime/http/problems.py"},
     "mlflow": {"tracking.py"},
     "numpy": {"^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py"},
+    "redis": {"runtime/caches/redis.py"},
     "rich": {"progress.py"},
     "starlette": {"runtime/http/problems.py"},
     "uvicorn": {"cli/serve.py"},

@@ -190,6 +190,21 @@ def test_a_cache_is_told_and_not_made_and_a_file_that_is_none_is_told(
     assert (sign, "is not a cache" in text) == ("xx", True)
 
 
+def test_a_redis_is_told_by_its_place_and_not_asked(
+    keyless: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_WORD", SECRET)
+    address = 'runtime.redis_url = "redis://127.0.0.1:1/0"\n'
+    kept = f'runtime.cache = "redis"\n{address}runtime.redis_password_env = "REDIS_WORD"\n'
+    (keyless / "compilm.toml").write_text(f'{kept}lm.default.model = "openai/a"\n')
+    done = command("doctor")
+    assert "cache      an answer serves for 86400 s, in Redis at 127.0.0.1:1/0" in done.out
+    assert SECRET not in done.out + done.err
+    monkeypatch.delenv("REDIS_WORD")
+    ((sign, text),) = found(command)["lm.default"]
+    assert (sign, "'REDIS_WORD', which is not set" in text) == ("xx", True)
+
+
 def test_a_role_that_cannot_be_built_is_told(keyless: Path, command: Command) -> None:
     (keyless / "compilm.toml").write_text('[lm.default]\nmodel = ["openai/a", "embedded/base"]')
     ((sign, text),) = found(command)["lm.default"]

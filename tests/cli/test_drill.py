@@ -136,6 +136,13 @@ def test_a_given_input_is_asked_each_time_anew(desk: Path, command: Command) -> 
     assert found["attempts"] >= 12
 
 
+def test_a_configured_cache_answers_nothing_and_keeps_nothing(desk: Path, command: Command) -> None:
+    for _ in range(2):
+        found = drilled(command, "--faults", "0%", "--set", 'runtime.cache="sqlite"')["drill"]
+        assert (found["answered"], found["attempts"]) == (12, 12)
+    assert not (desk / ".compilm" / "cache.db").exists()
+
+
 def test_no_key_leaves_the_environment(desk: Path) -> None:
     models = {"default": "openai/a", "judge": "anthropic/b"}
     chains = {
@@ -159,6 +166,23 @@ def test_two_accounts_of_one_model_fail_apart() -> None:
     chain = RoleSettings(("openai/a", "openai/a"), base_url=urls)
     with StandIns({"default": chain, "judge": chain}) as there:
         assert list(there.servers) == [(url, "openai/a") for url in urls]
+
+
+def test_a_model_is_stood_in_for_by_the_api_that_it_is_asked_by() -> None:
+    chain = RoleSettings(("openai/a", "anthropic/b"), api=("responses", "messages"))
+    with StandIns({"default": chain}) as there:
+        held = there.instead_of(dspy.LM("openai/held", model_type="responses"))
+        for lm in (there.roles["default"], held):
+            with dspy.context(lm=lm):
+                assert dspy.Predict("mail -> order_id")(mail="C-42?").order_id == "C-42"
+        paths = {
+            model: [s.path for s in server.seen] for (_, model), server in there.servers.items()
+        }
+    assert paths == {
+        "openai/a": ["/v1/responses"],
+        "anthropic/b": [],
+        "openai/held": ["/v1/responses"],
+    }
 
 
 def test_answers_that_come_out_otherwise_are_counted(desk: Path, command: Command) -> None:

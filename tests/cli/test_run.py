@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -11,6 +13,9 @@ import pytest
 from tests.cli.conftest import Command, artifact
 
 from compilm.artifact import write
+from compilm.cli.loading import loaded
+from compilm.cli.options import configuration
+from compilm.cli.out import Out
 from compilm.testing.engines import ScriptedEngine
 from compilm.testing.faults import FaultServer
 
@@ -46,6 +51,29 @@ def test_an_input_may_come_from_a_file_or_be_json(desk: Path, command: Command) 
     assert command("run", "build/desk", "message=@letter.txt").out == "team: workshop\n"
     assert command("run", "build/desk", 'message:="My chain broke"').out == "team: workshop\n"
     assert command("run", "build/desk", "message=a=b").code == 0
+
+
+def test_what_one_artifact_keeps_is_found_by_it_alone_by_run_and_serve(
+    desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that ask the same to the letter are two all the same."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    write(artifact(models={"default": "openai/other"}), desk / "build" / "one")
+    write(artifact(models={"default": "openai/another"}), desk / "build" / "two")
+    with FaultServer(ScriptedEngine([{"team": "returns"}])) as wire:
+        model = f'model = "openai/m"\nbase_url = "{wire.url}/v1"\nengine = "lean"\n'
+        kept = '[runtime]\ncache = "sqlite"\n'
+        configured = f'program = "program.py:Desk"\n{kept}[lm.default]\n{model}'
+        (desk / "compilm.toml").write_text(configured)
+        for name, calls in (("one", 1), ("one", 1), ("two", 2), ("two", 2), ("one", 2)):
+            assert command("run", f"build/{name}", "message=hi").out == "team: returns\n"
+            assert len(wire.seen) == calls
+        config = configuration(argparse.Namespace(config=None, target=None, set=[]))
+        runtime = loaded("build/one", config, Out(quiet=True))  # as serve does
+        assert asyncio.run(runtime.acall(message="hi")).team == "returns"
+        runtime.close()
+        assert wire.seen[0].body["messages"] == wire.seen[1].body["messages"]
+    assert len(wire.seen) == 2
 
 
 @pytest.mark.parametrize(

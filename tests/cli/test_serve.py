@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.cli.conftest import Command, artifact
 
 from compilm.artifact import write
+from compilm.testing.engines import ScriptedEngine
+from compilm.testing.faults import FaultServer
 
 
 @pytest.fixture
@@ -61,6 +64,34 @@ def test_it_answers_and_stops_with_0(
     assert process.returncode == 0
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1] == "stopped"
+
+
+def test_when_the_server_ends_however_connections_are_closed(
+    desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends here without having told the application, as it does when it is hurried."""
+    apps: list[Any] = []
+
+    class Server:
+        """In the place of uvicorn's: asks once, in a thread, and ends."""
+
+        def __init__(self, config: Any) -> None:
+            apps.append(config.app)
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            assert len(sockets) == 1
+            apps[0].state.served.runtime(message="My chain broke")
+
+    monkeypatch.setattr("uvicorn.Server", Server)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    with FaultServer(ScriptedEngine([{"team": "workshop"}])) as wire:
+        model = f'model = "openai/m"\nbase_url = "{wire.url}/v1"\nengine = "lean"\n'
+        (desk / "compilm.toml").write_text(f'program = "program.py:Desk"\n[lm.default]\n{model}')
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        done = command("serve", "build/desk", "--port", "0")
+        assert (done.code, wire.connections) == (0, 1)
+        apps[0].state.served.runtime(message="Another")
+        assert wire.connections == 2
 
 
 def test_a_used_port_is_told_before_anything_is_loaded(desk: Path, command: Command) -> None:

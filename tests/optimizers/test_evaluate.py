@@ -13,6 +13,7 @@ import pytest
 from dspy import lm15
 
 from compilm.artifact import Nearest
+from compilm.engine import PREFIX
 from compilm.errors import MetricError, ProgramError, RunStopped
 from compilm.metrics import Metric, Score
 from compilm.optimizers.budget import Budget
@@ -268,3 +269,39 @@ def test_a_metric_that_speaks_to_predictors_is_heard_where_a_rollout_failed() ->
         assert [step.feedback for step in wrong.steps] == ["to first", "to second"]
         held = made.evaluator.run([(made.baseline, 0)], "test")[0]
         assert [step.feedback for step in held.steps] == ["", ""]
+
+
+def test_prompts_are_rendered_ahead_and_are_those_of_dspy() -> None:
+    begun: list[Any] = []
+
+    def heard(request: lm15.Request) -> Any:
+        begun.append(PREFIX.get())
+        return worlds.reply(request)
+
+    with bench(lm=worlds.scripted_lm(heard), concurrency=1) as made:
+        made.evaluator.run(work(made, 4), "val")
+        rendered = worlds.engine_of(made.job.roles["default"]).requests
+        plain = worlds.scripted_lm(worlds.reply, model=made.job.roles["default"].model)
+        with dspy.context(lm=plain, adapter=dspy.ChatAdapter()):
+            for example in list(made.job.val)[:4]:
+                made.job.program(**example.inputs())
+        assert rendered == worlds.engine_of(plain).requests
+        assert [one is not None for one in begun] == [False, True, True, True]
+
+
+def test_an_lm_that_is_no_role_is_counted_although_prompts_are_rendered_ahead() -> None:
+    hidden = worlds.scripted_lm(worlds.reply, model="scripted/hidden")
+
+    class Hides(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sort = dspy.Predict(worlds.Sort)
+
+        def forward(self, text: str) -> Any:
+            with dspy.context(lm=hidden):
+                return self.sort(text=text)
+
+    with bench(program=Hides()) as made:
+        found = made.evaluator.run(work(made, 3), "val")
+        assert [rollout.unmanaged for rollout in found] == [1, 1, 1]
+        assert made.calls.ledger.spent().calls == 3

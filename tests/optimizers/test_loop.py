@@ -242,6 +242,15 @@ def test_what_may_not_be_tried_is_a_record_and_no_candidate() -> None:
         assert len(outcome.evidence.candidates) == len(made.records("candidate")) == 1
 
 
+def test_a_refused_proposal_leaves_its_place_in_the_opening_to_the_next_move() -> None:
+    with bench(budget=Budget(rollouts=150)) as made:  # so little that the opening takes four
+        long = Say("x" * 7000)
+        outcome = search(made, Recipe((long, FLAT, long, FLAT, FLAT, GOOD, FLAT))).run()
+        opened = [c.predictors[0].instructions for c in outcome.evidence.candidates[1:]]
+        assert (len(opened), opened[-1]) == (4, GOOD.text)
+        assert len(made.records("refused")) == 2
+
+
 def test_what_a_proposer_was_shown_is_neither_raced_nor_counted() -> None:
     @dataclass(frozen=True)
     class Peek:

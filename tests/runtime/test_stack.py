@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -82,6 +83,16 @@ def test_a_failing_first_costs_one_attempt_before_the_second_is_asked(
     assert asked(role(engine, first, second), within, way) == "5"
     assert (len(first.seen), len(second.seen)) == (1, 1)
     assert (first.seen[0].body["model"], second.seen[0].body["model"]) == ("first", "second")
+
+
+@engines
+@ways
+def test_the_responses_api_answers_a_program(serve: Any, engine: str, way: str) -> None:
+    server = serve("ok", answer="5")
+    settings = replace(role(engine, server), api="responses")
+    assert asked(settings, RuntimeSettings(), way) == "5"
+    assert [seen.path for seen in server.seen] == ["/v1/responses"]
+    assert server.seen[0].body["max_output_tokens"] == 50
 
 
 @engines
@@ -231,8 +242,51 @@ def test_a_stack_says_whether_and_where_it_keeps_answers() -> None:
     ]:  # fmt: skip
         first, *_ = str(Stacks(RuntimeSettings(**settings)).over(dspy.LM("openai/a"))).splitlines()
         assert first == line
-    with pytest.raises(ConfigError, match="expected none, memory or sqlite"):
+    with pytest.raises(ConfigError, match="expected none, memory, sqlite or redis"):
+        Stacks(RuntimeSettings(cache="disk"))
+
+
+SECRET = "s3cret-word"
+
+
+def test_a_stack_over_redis_says_where_and_never_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "redis://desk@cache.internal:7000/1"
+    settings = RuntimeSettings(cache="redis", redis_url=url, redis_password_env="REDIS_WORD")
+    with pytest.raises(ConfigError, match="'REDIS_WORD', which is not set"):
+        Stacks(settings)
+    monkeypatch.setenv("REDIS_WORD", SECRET)
+    made = Stacks(settings).over(dspy.LM("openai/a"))
+    assert str(made).splitlines()[:4] == [
+        "cache      an answer serves for 86400 s, in Redis at cache.internal:7000/1",
+        "deadline   120 s for a call in all",
+        "coalesce   equal calls in flight are one",
+        "turns      one process asks, others wait up to 10 s for its answer",
+    ]
+    assert SECRET not in f"{made} {made!r} {settings!r}"
+    with pytest.raises(ConfigError, match=r"set runtime\.redis_url"):
         Stacks(RuntimeSettings(cache="redis"))
+    with pytest.raises(ConfigError, match="a password or options") as raised:
+        Stacks(RuntimeSettings(cache="redis", redis_url=f"redis://:{SECRET}@cache.internal"))
+    assert SECRET not in str(raised.value)
+
+
+@ways
+def test_what_is_kept_in_redis_is_found_by_another_process_and_a_redis_that_is_gone_fails_nobody(
+    way: str, serve: Any, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, settings = serve("ok"), RuntimeSettings(cache="redis", redis_url=redis_url)
+    for _ in range(2):  # each builds stacks of its own, as a process would
+        assert asked(role("lean", server), settings, way) == "4"
+    assert len(server.seen) == 1
+    gone = replace(settings, redis_url=f"{redis_url}-gone")
+    with caplog.at_level(logging.WARNING, logger="compilm"):
+        assert asked(role("lean", server), gone, way) == "4"
+    assert len(server.seen) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "the cache fails (ConnectionError) and calls are made without it; this is said once"
+    ]
 
 
 LIGHT = """

@@ -14,6 +14,7 @@ from compilm.testing.faults import OK, FaultServer
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {**CHAT, "max_tokens": 5}
+RESPONSES = {"model": "x", "input": "hi"}
 
 
 def ask(server: FaultServer, path: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
@@ -25,13 +26,19 @@ def ask(server: FaultServer, path: str, body: dict[str, Any]) -> tuple[int, dict
     return found
 
 
-def test_both_wires_answer_with_the_engine() -> None:
-    with FaultServer(ScriptedEngine(["yes", "no"])) as server:
+def test_each_wire_answers_with_the_engine() -> None:
+    with FaultServer(ScriptedEngine(["yes", "no", "maybe"])) as server:
         chat = json.loads(ask(server, "/v1/chat/completions", CHAT)[2])
         said = json.loads(ask(server, "/v1/messages", MESSAGES)[2])
+        third = json.loads(ask(server, "/v1/responses", RESPONSES)[2])
     assert chat["choices"][0]["message"]["content"] == "yes"
     assert said["content"] == [{"type": "text", "text": "no"}]
-    assert [seen.path for seen in server.seen] == ["/v1/chat/completions", "/v1/messages"]
+    assert third["output"][0]["content"][0]["text"] == "maybe"
+    assert [seen.path for seen in server.seen] == [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _EXTRAS = {
     "faiss": ("faiss-cpu",),
     "otel": ("opentelemetry-proto",),
     "notebook": ("ipython", "ipykernel"),
+    "redis": ("redis",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 

@@ -56,7 +56,8 @@ def loaded(text: str, config: Config, out: Out, tracer: Tracer | None = None) ->
     found, program = opened(text, config)
     from ..runtime.load import load
 
-    runtime = load(found, program, roles=_models(found, config), tracer=tracer)
+    rendering = config.runtime.rendering == "ahead"
+    runtime = load(found, program, roles=_models(found, config), tracer=tracer, rendering=rendering)
     if not config.lm:
         named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())
         out.note(f"no model is configured, so those it was compiled for answer: {named}")
@@ -74,9 +75,9 @@ def _models(found: Artifact, config: Config) -> dict[str, dspy.LM]:
     prices = Prices(config.prices)
     roles = {"default", *found.models, *(each.role for each in found.predictors)}
     if config.lm:
-        bound = roles_from(config.lm, config.runtime, prices)
+        bound = roles_from(config.lm, config.runtime, prices, artifact=found.digest)
         return {role: lm for role, lm in bound.items() if role in roles}
-    stacks = Stacks(config.runtime, prices=prices)
+    stacks = Stacks(config.runtime, prices=prices, artifact=found.digest)
     return {
         role: lm_for(role, RoleSettings(model=(model,)), stacks)
         for role, model in found.models.items()

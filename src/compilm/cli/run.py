@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,12 @@ def run(args: argparse.Namespace, out: Out) -> int:
     given = {} if lines else given_inputs(args.inputs)
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
     config = configuration(args, flags)
-    with tracing(config, out) as tracer, billed() as bill:
-        caller = Caller(loaded(args.artifact, config, out, tracer))
+    with (
+        tracing(config, out) as tracer,
+        billed() as bill,
+        closing(loaded(args.artifact, config, out, tracer)) as runtime,
+    ):
+        caller = Caller(runtime)
         if lines:
             code = _stream(caller, sys.stdin, config.runtime.concurrency, out)
             _tell(bill.total, out)

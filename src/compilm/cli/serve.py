@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import socket
+from contextlib import closing
 from typing import Any
 
 from ..errors import ConfigError, MissingExtra
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace, out: Out) -> int:
         # these let the process end with 0.
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, lambda *_: None)
-        uvicorn.Server(settings).run(sockets=[listening])
+        with closing(runtime):
+            uvicorn.Server(settings).run(sockets=[listening])
     out.note("stopped")
     return 0
 

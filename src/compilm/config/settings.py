@@ -27,8 +27,10 @@ class RoleSettings:
     """How one role is answered: its models in order of fallback, and how to ask them.
 
     `key_env` names the environment variable that holds the key; the key itself is never kept.
-    `base_url` and `key_env` are one text, or one for each model. `engine` is what asks: `dspy`,
-    `lean` or `sdk`.
+    `base_url`, `key_env` and `api` are one text, or one for each model. `engine` is what asks:
+    `dspy`, `lean` or `sdk`. `api` is what it speaks where a provider has several: `chat` or
+    `responses`, of OpenAI. `order` is which model of a chain is asked first: as `given`, or by
+    `cost` or `latency`.
     """
 
     model: tuple[str, ...] = ()
@@ -37,6 +39,8 @@ class RoleSettings:
     max_tokens: int | None = None
     key_env: str | tuple[str, ...] | None = None
     engine: str = "dspy"
+    api: str | tuple[str, ...] | None = None
+    order: str = "given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,15 @@ class RuntimeSettings:
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
     asked once a round. `breaker` failures in a row keep a model from being asked for a while.
+    With `resume`, a stream of text that breaks off is gone on with by the next model.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
-    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, or `sqlite`, the
-    file `cache_path`. `trace` is what is recorded of calls in the file `trace_path`: `none`,
-    `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep` of them.
+    `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
+    file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
+    that `redis_password_env` names. `trace` is what is recorded of calls in the file
+    `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
+    of them. `rendering` says when the parts of prompts that stay are rendered: `ahead`, once, or
+    anew at each `call`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -120,13 +128,17 @@ class RuntimeSettings:
     budget: Mapping[str, float] = field(default_factory=dict)
     tenant_budget: Mapping[str, float] = field(default_factory=dict)
     prompt_cache: bool = False
+    resume: bool = False
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None
+    redis_url: str | None = None
+    redis_password_env: str | None = None
     trace: str = "numbers"
     trace_sample: float = 1.0
     trace_keep: int = 10_000
     trace_path: str | None = None
+    rendering: str = "ahead"
 
 
 @dataclass(frozen=True, slots=True)

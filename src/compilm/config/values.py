@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
+from .address import redis_url
 from .settings import SplitSettings
 
 __all__ = [
@@ -57,6 +58,18 @@ def _one_of(*known: str) -> Callable[[Any], str]:
         if value not in known:
             raise Wrong(f"one of {', '.join(known)}")
         return str(value)
+
+    return read
+
+
+def _one_of_each(*known: str) -> Callable[[Any], str | tuple[str, ...]]:
+    """One text for all models, or one for each."""
+
+    def read(value: Any) -> str | tuple[str, ...]:
+        found = _text_or_texts(value)
+        if not set(found if isinstance(found, tuple) else (found,)) <= set(known):
+            raise Wrong(f"one of {', '.join(known)}, or a list with one for each model")
+        return found
 
     return read
 
@@ -218,6 +231,8 @@ ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": _whole(1),
     "key_env": _text_or_texts,
     "engine": _one_of("dspy", "lean", "sdk"),
+    "order": _one_of("given", "cost", "latency"),
+    "api": _one_of_each("chat", "responses", "messages"),
 }
 KEYS: dict[str, Callable[[Any], Any]] = {
     "program": _text,
@@ -258,13 +273,17 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.budget": _limits(*_LIMITS),
     "runtime.tenant_budget": _limits("calls_per_day", "tokens_per_day", "usd_per_day"),
     "runtime.prompt_cache": _flag,
-    "runtime.cache": _one_of("none", "memory", "sqlite"),
+    "runtime.resume": _flag,
+    "runtime.cache": _one_of("none", "memory", "sqlite", "redis"),
     "runtime.cache_ttl": _number(0.001),
     "runtime.cache_path": _text,
+    "runtime.redis_url": redis_url,
+    "runtime.redis_password_env": _text,
     "runtime.trace": _one_of("none", "numbers", "texts"),
     "runtime.trace_sample": _number(0, 1),
     "runtime.trace_keep": _whole(1),
     "runtime.trace_path": _text,
+    "runtime.rendering": _one_of("ahead", "call"),
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric", "prices")

@@ -131,6 +131,11 @@ class Ledger:
         with self._changed:
             self._held = calls
 
+    def unhold(self, calls: int) -> None:
+        """Give `calls` of those that are kept back to whoever asks."""
+        with self._changed:
+            self._held = max(0, self._held - calls)
+
     def stop(self, stop: RunStopped) -> None:
         """From now on every reservation is refused with `stop`; the first stop stays."""
         with self._changed:

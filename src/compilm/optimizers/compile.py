@@ -14,7 +14,7 @@ from .finish import finished, result_of
 from .interrupt import interruptible
 from .job import Job
 from .loop import Limits, Outcome, Search
-from .proof import ended, held_out_size, prove, run_blocks
+from .proof import ended, held_out_order, held_out_size, prove, run_blocks
 from .recipes import recipe
 from .result import CompileResult
 from .rollout import Rollout
@@ -79,6 +79,8 @@ def _compiled(session: Session, interrupted: Callable[[], None]) -> CompileResul
     session.meter.kept = 2 * size
     session.ledger.hold(2 * size * len(session.job.predictors))
     search = _search(session)
+    if isinstance(search, Search):  # its threads; who drives DSPy's has none of ours to fill
+        _begin_proof(session, size)
 
     def interrupt() -> None:
         session.guard.interrupt()
@@ -95,6 +97,13 @@ def _compiled(session: Session, interrupted: Callable[[], None]) -> CompileResul
     finally:
         session.executor.close()
     return finished(session, outcome, proof)
+
+
+def _begin_proof(session: Session, size: int) -> None:
+    """The given program's part of the proof, which every end needs, where workers are idle."""
+    given = Candidate(0, session.job.predictors)
+    work = [(given, index) for index in held_out_order(session.job, size)]
+    session.evaluator.meanwhile(work, "test")
 
 
 def _search(session: Session) -> Search | DrivenSearch:

@@ -25,6 +25,7 @@ from ..metrics import Metric, Score
 from ..programs import models
 from ..programs.nearest import scoring
 from ..programs.predictors import DEFAULT_ROLE, applied, predictors
+from ..programs.rendering import rendered
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -53,6 +54,10 @@ class Executor(Protocol):
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """The results of the tasks in their order; errors as in `rollouts`."""
+        ...
+
+    def meanwhile(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
+        """Rollouts that will be asked for later, whatever comes: made where workers are idle."""
         ...
 
     def close(self) -> None:
@@ -87,27 +92,57 @@ class LocalExecutor:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-rollout")
         self._paths = tuple(predictors(program))
         self._programs: OrderedDict[str, dspy.Module] = OrderedDict()
+        self._adapter = rendered(dspy.settings.adapter or dspy.ChatAdapter())
+        self._concurrency = concurrency
+        self._later: dict[tuple[str, str, int], Callable[[], None]] = {}
+        self._early: dict[tuple[str, str, int], Future[None]] = {}
 
     def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
         """See `Executor`."""
 
-        def task(one: Work) -> Callable[[], None]:
-            candidate, split, index = one
-            program = self._applied(candidate)
-            return lambda: made(self._rollout(candidate, program, split, index))
-
-        self.side_by_side([task(one) for one in work])
+        self.side_by_side([self._task(one, made) for one in work if not self._made_early(one)])
 
     def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """See `Executor`."""
-        futures = [self._pool.submit(contextvars.copy_context().run, task) for task in tasks]
+        futures = [self._submit(task) for task in tasks]
+        for _ in range(min(len(self._later), -len(tasks) % self._concurrency)):
+            cell = next(iter(self._later))
+            self._early[cell] = self._submit(self._later.pop(cell))
         wait(futures)
         _raise_first(futures)
         return [future.result() for future in futures]
 
+    def meanwhile(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
+        """See `Executor`; a batch's last workers take some, so that none waits for the others."""
+
+        def task(one: Work) -> Callable[[], None]:
+            asked = self._task(one, made)
+
+            def early() -> None:
+                self._guard.early(len(self._paths))
+                asked()
+
+            return early
+
+        self._later.update((_cell(one), task(one)) for one in work)
+
     def close(self) -> None:
-        """Let the worker threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the worker threads go, when what is in flight is in the journal."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, task: Callable[[], T]) -> Future[T]:
+        return self._pool.submit(contextvars.copy_context().run, task)
+
+    def _task(self, one: Work, made: Callable[[Rollout], None]) -> Callable[[], None]:
+        candidate, split, index = one
+        program = self._applied(candidate)
+        return lambda: made(self._rollout(candidate, program, split, index))
+
+    def _made_early(self, one: Work) -> bool:
+        """Whether this was made meanwhile; what failed so is made again, and says why."""
+        self._later.pop(_cell(one), None)
+        future = self._early.pop(_cell(one), None)
+        return future is not None and future.exception() is None
 
     def _applied(self, candidate: Candidate) -> dspy.Module:
         program = self._programs.pop(candidate.digest, None)
@@ -137,6 +172,7 @@ class LocalExecutor:
         with (
             dspy.context(
                 lm=self._lm,
+                adapter=self._adapter,
                 trace=trace,
                 callbacks=[*(dspy.settings.callbacks or []), self._guard],
                 disable_history=True,
@@ -206,6 +242,10 @@ class LocalExecutor:
             if scope:
                 del scope.failures[failures:]
             return {}
+
+
+def _cell(one: Work) -> tuple[str, str, int]:
+    return one[0].digest, one[1], one[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ one way to make a budget hold for it.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import dspy
 from dspy.utils.callback import BaseCallback
@@ -27,6 +27,8 @@ _TYPICAL_TOKENS = 1000
 class Guard(BaseCallback):
     """Reserves and settles the calls of LMs that are not metered; takes a person's interrupt."""
 
+    passes_roles: ClassVar[bool] = True  # they are metered below; rendering asks for it
+
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._reserved: dict[str, int] = {}
@@ -39,6 +41,10 @@ class Guard(BaseCallback):
     def count_rollout(self) -> None:
         """One more execution of the program on one example."""
         self._ledger.count_rollout()
+
+    def early(self, calls: int) -> None:
+        """So many of the calls that are held for the end are about to be made."""
+        self._ledger.unhold(calls)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 - dspy's signature
         if SAMPLE.get() is not None:

@@ -139,10 +139,13 @@ class Search:
     def _open(self) -> str:
         """The wide opening; a word where the budget does not even allow that."""
         least, each = _OPENING
-        moves = self._recipe.opening[: max(least, self._allows() // each)]
-        if not self._affordable(len(moves)):
+        moves, wanted = list(self._recipe.opening), max(least, self._allows() // each)
+        if not self._affordable(min(wanted, len(moves))):
             return "budget: no race fits"
-        children = self._proposals.made(self.best, [Arm(move) for move in moves])
+        children: list[tuple[Candidate, Arm]] = []
+        while moves and len(children) < wanted:  # a refused proposal leaves its place to the next
+            tried, moves = moves[: wanted - len(children)], moves[wanted - len(children) :]
+            children += self._proposals.made(self.best, [Arm(move) for move in tried])
         self._race([child for child, _ in children], "opening")
         return ""
 

@@ -19,9 +19,18 @@ from .rollout import Rollout
 from .session import Session
 from .verdict import Confirmation, confirm
 
-__all__ = ["Proof", "ended", "goes_on", "held_out_of", "held_out_size", "prove", "run_blocks"]
+__all__ = [
+    "Proof",
+    "ended",
+    "goes_on",
+    "held_out_of",
+    "held_out_order",
+    "held_out_size",
+    "prove",
+    "run_blocks",
+]
 
-_BLOCK = 16  # examples: with two programs a step fills 32 threads
+_BLOCK = 32  # examples: the given program's are mostly there, the winner's fill 32 threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,12 @@ def held_out_of(tests: int, rollouts: int) -> int:
     return min(tests, rollouts // 4)
 
 
+def held_out_order(job: Job, size: int) -> list[int]:
+    """The first `size` places of the one order of the test examples: fewer are among more."""
+    every = range(len(job.test))
+    return rng(job.seed, "held out").sample(every, len(every))[:size]
+
+
 def prove(session: Session, outcome: Outcome, size: int) -> Proof:
     """What is shipped, with the verdict, out of `size` held-out examples at most."""
     job, baseline, best = session.job, outcome.evidence.baseline, outcome.best
@@ -63,7 +78,7 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
     racers = [baseline] if best.id == BASELINE else [baseline, best]
     size = len(job.test) if best.id == BASELINE else size
     size = min(size, session.meter.allows(len(job.predictors), final=True) // len(racers))
-    order = rng(job.seed, "held out").sample(range(len(job.test)), size)
+    order = held_out_order(job, size)
     done, stop = run_blocks(session, racers, order, outcome.stop)
     theirs, mine = [pair[0] for pair in done], [pair[-1] for pair in done]
     if best.id == BASELINE:

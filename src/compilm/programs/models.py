@@ -6,7 +6,8 @@ layers go around it, and a `RoleLM` made of the result takes its place in a copy
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -32,6 +33,7 @@ __all__ = [
     "response_from_json",
     "response_to_json",
     "role_lm",
+    "sampled",
 ]
 
 EMBEDDED = "embedded/"
@@ -234,12 +236,20 @@ class RoleLM(dspy.LM):
     is_fresh: bool = False
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
-        with _sampled(self, kwargs):
+        with sampled(self, kwargs):
             return super().__call__(prompt, **kwargs)
 
     async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
-        with _sampled(self, kwargs):
+        with sampled(self, kwargs):
             return await super().acall(prompt, **kwargs)
+
+    def close(self) -> None:
+        """Close the idle connections of its threads; the next call opens others."""
+        self.engine.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop too."""
+        await self.engine.aclose()
 
     def copy(self, **kwargs: Any) -> RoleLM:
         copied: RoleLM = super().copy(**kwargs)
@@ -252,8 +262,10 @@ class RoleLM(dspy.LM):
         return self
 
 
-class _sampled:
-    def __init__(self, lm: RoleLM, kwargs: dict[str, Any]) -> None:
+class sampled:
+    """A context in which a call of this LM, with these settings, means the sample it asks for."""
+
+    def __init__(self, lm: RoleLM, kwargs: Mapping[str, Any]) -> None:
         rollout = kwargs.get("rollout_id", lm.kwargs.get("rollout_id"))
         is_fresh = kwargs["cache"] is False if "cache" in kwargs else lm.is_fresh
         self._sample = Sample(rollout_id=rollout, is_fresh=is_fresh)
@@ -269,7 +281,7 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
     """An LM over `engine` that asks as `like` does: same model, settings and capabilities."""
     settings = {key: value for key, value in like.kwargs.items() if key not in _CONNECTION}
     limits = [settings.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
-    front = _Front(engine.sync, like)
+    front = _Front(engine, like)
     made = RoleLM(
         like.model,
         model_type=like.model_type,
@@ -288,14 +300,27 @@ def role_lm(engine: EnginePair, like: dspy.LM) -> RoleLM:
 class _Front:
     """The synchronous engine, declaring the capabilities of the LM it stands for."""
 
-    def __init__(self, engine: Any, like: dspy.LM) -> None:
-        self._engine = engine
+    def __init__(self, pair: EnginePair, like: dspy.LM) -> None:
+        self._pair = pair
+        # Else DSPy fetches its list of models over the network, to tell what this one can do.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         self.supports_function_calling = like.supports_function_calling
         self.supports_response_schema = like.supports_response_schema
         self.supports_reasoning = like.supports_reasoning
         self.supported_params = tuple(sorted(like.supported_params))
-        self.complete = engine.complete
-        self.stream = engine.stream
+        self.complete = pair.sync.complete
+        self.stream = pair.sync.stream
+
+    def close(self) -> None:
+        closing = getattr(self._pair.sync, "close", None)
+        if closing is not None:
+            closing()
+
+    async def aclose(self) -> None:
+        closing = getattr(self._pair.asynchronous, "aclose", None)
+        if closing is not None:
+            await closing()
+        self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Front:
         return self

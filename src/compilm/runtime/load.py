@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,14 +13,15 @@ from types import MappingProxyType
 from typing import Any
 
 import dspy
-from dspy.adapters.types.base_type import CUSTOM_TYPE_START_IDENTIFIER as MARKER
-from pydantic import BaseModel
 
 from ..artifact import Artifact, read
 from ..errors import ArtifactError, ConfigError, ProgramError
 from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
+from ..programs.rendering import rendered
+from .inputs import check_texts
+from .layers.streams import aclose, close
 from .layers.trace import heard
 from .tracing import Tracer
 from .tracing.live import SETTING, Steps
@@ -40,7 +41,7 @@ class Runtime:
     `inputs` and `outputs` are the names of the whole program's fields, as far as the artifact or
     the program tells them; inputs in `optional` may be left out. `roles` are the models in use.
     Calls keep no DSPy history and no DSPy trace: nothing grows with traffic. `tracer` records them,
-    where there is one.
+    where there is one. With `rendering`, what is the same in every prompt is rendered once.
     """
 
     artifact: Artifact
@@ -51,7 +52,13 @@ class Runtime:
     outputs: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     tracer: Tracer | None = field(default=None, repr=False)
+    rendering: bool = True
     _about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the same in each trace
+    _asks: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        asks = rendered(self.adapter) if self.rendering else self.adapter
+        object.__setattr__(self, "_asks", asks)
 
     def __call__(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction for these inputs.
@@ -73,11 +80,23 @@ class Runtime:
                 return told(await self.program.acall(**inputs))
             return told(await asyncio.to_thread(self.program, **inputs))
 
+    def close(self) -> None:
+        """Close idle connections of its models' threads; the next call opens others."""
+        with ExitStack() as closing:
+            for lm in self.roles.values():
+                closing.callback(close, lm)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop too."""
+        async with AsyncExitStack() as closing:
+            for lm in self.roles.values():
+                closing.push_async_callback(aclose, lm)
+
     @contextmanager
     def _called(self, inputs: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
         """One call: under its own settings and, if it is recorded, in its own trace."""
         trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
-        settings = {"lm": self.roles[DEFAULT], "adapter": self.adapter, "disable_history": True}
+        settings = {"lm": self.roles[DEFAULT], "adapter": self._asks, "disable_history": True}
         if trace is None:
             with dspy.context(**settings, trace=None):
                 yield _same
@@ -98,8 +117,7 @@ class Runtime:
                 f"inputs are {', '.join(known)}"
             )
         for name, value in inputs.items():
-            for text in _texts(value, set()):
-                _check_text(name, text)
+            check_texts(name, value)
 
 
 def _same(prediction: Any) -> Any:
@@ -114,6 +132,7 @@ def load(
     allow: Iterable[str] = (),
     adapter: Any = None,
     tracer: Tracer | None = None,
+    rendering: bool = True,
 ) -> Runtime:
     """The artifact in this directory or file, applied to a copy of the program it was made for.
 
@@ -127,6 +146,8 @@ def load(
             for the `dspy.Module` classes and instances anywhere in that package.
         adapter: instead of the one the artifact was compiled with.
         tracer: what records the calls, if they are to be recorded; who made it closes it.
+        rendering: whether what stays in prompts is rendered once; the prompts are the same
+            without, and cost more.
 
     Raises:
         ArtifactError: the artifact is not sound, names a program that is not allowed, or was made
@@ -168,6 +189,7 @@ def load(
         optional=optional,
         tracer=tracer,
         _about=origin(type(copy).__name__, artifact, bound) if tracer is not None else {},
+        rendering=rendering,
     )
 
 
@@ -263,44 +285,6 @@ def _signature_names(program: dspy.Module, side: str) -> tuple[str, ...]:
     found = list(predictors(program).values())
     signature = getattr(program, "signature", found[0].signature if len(found) == 1 else None)
     return tuple(getattr(signature, side)) if signature is not None else ()
-
-
-def _check_text(name: str, text: str) -> None:
-    if MARKER in text:
-        raise ProgramError(
-            f"input {name!r} holds DSPy's marker for content parts ({MARKER}): a text with "
-            "it could pose as an image or file. Take it out, or pass a dspy.Image"
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[error.start]
-        raise ProgramError(
-            f"input {name!r} holds half of a character ({half!a}), which no model can be sent: "
-            "repair the text, as text.encode('utf-8', 'replace').decode() does"
-        ) from None
-
-
-def _texts(value: Any, seen: set[int]) -> Iterator[str]:
-    """Every text in a value, each container looked into once."""
-    if isinstance(value, str):
-        yield value
-    elif id(value) not in seen:
-        seen.add(id(value))
-        for part in _contents(value):
-            yield from _texts(part, seen)
-
-
-def _contents(value: Any) -> Iterable[Any]:
-    if isinstance(value, Mapping):
-        return [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple | set | frozenset):
-        return value
-    if isinstance(value, dspy.Example):
-        return list(value.toDict().values())
-    if isinstance(value, BaseModel):
-        return vars(value).values()
-    return ()
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -15,13 +15,13 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
-from .caches import MemoryStore, SQLiteStore, Store
+from .caches import Leases
+from .caches.configured import store_of, where
 from .layers.breaker import Breaker, Circuit
 from .layers.budget import Budget, PerCall
 from .layers.cache import Cache
 from .layers.coalesce import Coalesce
 from .layers.deadline import Deadline
-from .layers.fallback import Fallback, Target
 from .layers.ledger import Ledger
 from .layers.limiter import Gate, Limiter
 from .layers.prefix import marked, takes_marks
@@ -31,10 +31,10 @@ from .layers.rewrite import Rewrite
 from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 from .layers.trace import Attempts, Calls
+from .layers.turns import Turns
+from .routing import falling, order_of, route_lines
 
 __all__ = ["Provider", "Stack", "Stacks"]
-
-_CACHE = ".compilm/cache.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ class Stacks:
     """Builds stacks that share what belongs to a provider: limits by account, circuits by model.
 
     They share one `ledger`, which has the `prices`, and one `purse` where there is a budget.
+    `artifact` is the digest of what asks: answers that are kept for one are not given to another.
 
     >>> from compilm.testing.engines import scripted_lm
     >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
@@ -122,18 +123,23 @@ class Stacks:
         settings: RuntimeSettings | None = None,
         clock: Clock = SYSTEM_CLOCK,
         prices: Prices | None = None,
+        *,
+        artifact: str = "",
     ) -> None:
-        self._settings, self._clock = settings or RuntimeSettings(), clock
+        self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
         self.ledger, self.purse = Ledger(prices, clock), _purse(self._settings)
-        self._store, self._own = _store(self._settings, clock), uuid4().hex
+        self._store, self._own = store_of(self._settings, clock), uuid4().hex
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
 
-    def over(self, *chain: dspy.LM | Provider, role: str = "default") -> Stack:
+    def over(
+        self, *chain: dspy.LM | Provider, role: str = "default", order: str = "given"
+    ) -> Stack:
         """One LM that asks the first of these, and the next where it cannot answer.
 
-        The ledger counts its calls under `role`.
+        The ledger counts its calls under `role`. With the order `cost` or `latency`, it is the
+        cheapest for a call or the fastest of late that is asked first.
 
         It asks as the first does: its settings go to all. A compile that is given this LM asks
         the first alone, with policies of its own. Raises `ConfigError` for an empty chain.
@@ -144,10 +150,8 @@ class Stacks:
         above, told = self._above(providers, role)
         guarded = [self._guarded(provider, role) for provider in providers]
         first = providers[0]
-        if len(providers) > 1:
-            others = [Target(p.name, pair) for p, (pair, _) in zip(providers, guarded, strict=True)]
-            above.append(Fallback(others[1:], name=first.name, clock=self._clock))
-            told.append(("fallback", f"{len(providers)} models, each once a round"))
+        above += self._routed(providers, [pair for pair, _ in guarded], role, order)
+        told += route_lines(len(providers), order, resume=self._settings.resume)
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
@@ -162,6 +166,17 @@ class Stacks:
         with self._lock:
             return {key: circuit.openings for key, circuit in self._circuits.items()}
 
+    def _routed(
+        self, chain: list[Provider], pairs: list[EnginePair], role: str, order: str
+    ) -> list[Layer]:
+        """The layer that makes one of several, or goes on with what one of them began."""
+        names, resume = [provider.name for provider in chain], self._settings.resume
+        circuits = [self._circuit(provider) for provider in chain]
+        ranks = order_of(order, names, circuits, self.ledger.prices, role)
+        if len(chain) == 1 and not resume:
+            return []
+        return [falling(names, pairs, ranks, resume=resume, clock=self._clock)]
+
     def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
         settings, clock = self._settings, self._clock
@@ -173,10 +188,16 @@ class Stacks:
             ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
         ]
         if self._store is not None:
-            layers.insert(
-                0, Cache(self._store, settings.cache_ttl, source=_source(chain, self._own))
-            )
-            told.insert(0, ("cache", _kept(settings)))
+            source = _source(chain, self._own)
+            kept = Cache(self._store, settings.cache_ttl, artifact=self._artifact, source=source)
+            if isinstance(self._store, Leases):
+                turns = Turns(self._store, kept, clock)
+                layers.insert(2, turns)
+                wait = f"one process asks, others wait up to {turns.patience:g} s for its answer"
+                told.insert(2, ("turns", wait))
+            layers.insert(0, kept)
+            serves = f"an answer serves for {settings.cache_ttl:g} s, {where(settings)}"
+            told.insert(0, ("cache", serves))
         if self.purse is not None:
             told.insert(0, ("budget", str(self.purse)))
             if self.purse.limits.is_per_call:
@@ -249,17 +270,6 @@ class Stacks:
             return self._circuits[key]
 
 
-def _store(settings: RuntimeSettings, clock: Clock) -> Store | None:
-    """Where answers are kept, if they are; all stacks of one `Stacks` share it."""
-    if settings.cache == "memory":
-        return MemoryStore(clock=clock)
-    if settings.cache == "sqlite":
-        return SQLiteStore(settings.cache_path or _CACHE, clock=clock)
-    if settings.cache == "none":
-        return None
-    raise ConfigError(f"runtime.cache is {settings.cache!r}: expected none, memory or sqlite")
-
-
 def _purse(settings: RuntimeSettings) -> Purse | None:
     """What may be spent, if that is limited; all stacks of one `Stacks` share it."""
     if not (settings.budget or settings.tenant_budget):
@@ -282,11 +292,6 @@ def _source(chain: list[Provider], own: str) -> str:
         known = isinstance(engine, str) or hasattr(engine, "dump_state")
         told.append([identity(one.like), one.model, None if known else f"{own} {id(engine):x}"])
     return canonical.digest(told)
-
-
-def _kept(settings: RuntimeSettings) -> str:
-    where = "in memory" if settings.cache == "memory" else f"in {settings.cache_path or _CACHE}"
-    return f"an answer serves for {settings.cache_ttl:g} s, {where}"
 
 
 def _limits(settings: RuntimeSettings) -> str:

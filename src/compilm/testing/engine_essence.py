@@ -1,4 +1,4 @@
-"""A request with everything in it, and what a body of either wire says of it."""
+"""A request with everything in it, and what a body of each wire says of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 from dspy import lm15
 
-__all__ = ["ESSENCE", "essence", "full_request"]
+__all__ = ["ESSENCE", "STATES", "essence", "full_request", "shape_of"]
+
+STATES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "anthropic-messages": ("anthropic", "thinking_signature", {"signature": "s+/="}),
+    "openai-responses": ("openai", "reasoning_item", {"id": "rs_1", "encrypted_content": "e+/="}),
+}
+"""What a wire gives with a thought, so that it can be sent back."""
 
 
 def full_request() -> lm15.Request:
@@ -33,13 +39,15 @@ ESSENCE = {
     "call": ("c1", "weather", "Bern"),
     "result": ("c1", "sunny"),
     "tool": ("weather", "tells the weather", ["city"]),
-    "settings": (99, 0.5, ["END"]),
+    "settings": (99, 0.5),
+    "stop": ["END"],
 }
 
 
 def essence(body: dict[str, Any], wire: str) -> dict[str, Any]:
     """What a body says, whichever wire it is on."""
-    return (_messages_essence if wire == "anthropic-messages" else _chat_essence)(body)
+    own = {"anthropic-messages": _messages_essence, "openai-responses": _responses_essence}
+    return own.get(wire, _chat_essence)(body)
 
 
 def _chat_essence(body: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +62,8 @@ def _chat_essence(body: dict[str, Any]) -> dict[str, Any]:
         "call": (call["id"], call["function"]["name"], city),
         "result": (result["tool_call_id"], result["content"]),
         "tool": (tool["name"], tool["description"], list(tool["parameters"]["properties"])),
-        "settings": (body["max_tokens"], body["temperature"], body["stop"]),
+        "settings": (body["max_tokens"], body["temperature"]),
+        "stop": body["stop"],
     }
 
 
@@ -70,5 +79,34 @@ def _messages_essence(body: dict[str, Any]) -> dict[str, Any]:
         "call": (call["id"], call["name"], call["input"]["city"]),
         "result": (got["tool_use_id"], got["content"][0]["text"]),
         "tool": (tool["name"], tool["description"], list(tool["input_schema"]["properties"])),
-        "settings": (body["max_tokens"], body["temperature"], body["stop_sequences"]),
+        "settings": (body["max_tokens"], body["temperature"]),
+        "stop": body["stop_sequences"],
     }
+
+
+def _responses_essence(body: dict[str, Any]) -> dict[str, Any]:
+    """This wire has no stop sequences: the engine cuts the text, which its answers show."""
+    user, said, call, result, last = body["input"]
+    tool = body["tools"][0]
+    assert not {"stop", "stop_sequences"} & body.keys()
+    return {
+        "model": body["model"],
+        "system": body["instructions"],
+        "roles": [user["role"], said["role"], "tool", last["role"]],
+        "image": user["content"][1]["image_url"].removeprefix("data:image/png;base64,"),
+        "call": (call["call_id"], call["name"], json.loads(call["arguments"])["city"]),
+        "result": (result["call_id"], result["output"]),
+        "tool": (tool["name"], tool["description"], list(tool["parameters"]["properties"])),
+        "settings": (body["max_output_tokens"], body["temperature"]),
+        "stop": ESSENCE["stop"],
+    }
+
+
+def shape_of(body: dict[str, Any], wire: str) -> dict[str, Any]:
+    """The form of the answer that a body asks for, as a request says it."""
+    if wire == "openai-responses":
+        return dict(body["text"]["format"])
+    if wire == "anthropic-messages":  # it takes the schema alone, and always as strict
+        return {**body["output_config"]["format"], "name": "thing", "strict": True}
+    asked = body["response_format"]
+    return {"type": asked["type"], **asked["json_schema"]}

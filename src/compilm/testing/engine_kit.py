@@ -16,7 +16,7 @@ import pytest
 from dspy import lm15
 
 from ..engine import DEADLINE, EnginePair
-from .engine_essence import ESSENCE, essence, full_request
+from .engine_essence import ESSENCE, STATES, essence, full_request, shape_of
 from .faults import FaultServer
 
 __all__ = ["KEY", "PLAIN", "EngineKit", "every_way"]
@@ -127,8 +127,7 @@ class EngineKit:
 
     def rich(self, finish: str) -> lm15.Response:
         """A response with every kind of part that this wire can tell."""
-        signed = lm15.ContinuationState("anthropic", "thinking_signature", {"signature": "s+/="})
-        kept = (signed,) if self.wire == "anthropic-messages" else ()
+        kept = (lm15.ContinuationState(*STATES[self.wire]),) if self.wire in STATES else ()
         parts: list[Any] = [
             lm15.ThinkingPart("Let me look at the weather first.", kept),
             lm15.TextPart("I look. \u00e4\u4e2d\U0001f600"),
@@ -165,12 +164,7 @@ class EngineKit:
         pair.sync.complete(
             lm15.Request("m-1", ASK.messages, config=lm15.Config(response_format=wanted))
         )
-        body = server.seen[0].body
-        if self.wire == "anthropic-messages":
-            assert body["output_config"]["format"]["schema"] == schema
-        else:
-            inner = {"name": "thing", "schema": schema, "strict": True}
-            assert body["response_format"] == {"type": "json_schema", "json_schema": inner}
+        assert shape_of(server.seen[0].body, self.wire) == wanted
 
     @pytest.mark.parametrize("fault", _FAULTS)
     def test_a_fault_is_one_error_of_one_attempt(self, made: Any, fault: str) -> None:

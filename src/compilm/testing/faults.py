@@ -1,7 +1,7 @@
-"""A provider that fails on purpose: both wires on loopback, every fault a client must survive.
+"""A provider that fails on purpose: three wires on loopback, every fault a client must survive.
 
-`FaultServer` answers with any engine, over Chat Completions and Anthropic Messages, whole or
-streamed, and puts faults in the way: from a script, or mixed at rates from a seed.
+`FaultServer` answers with any engine, over Chat Completions, OpenAI Responses and Anthropic
+Messages, whole or streamed, and puts faults in the way: from a script, or at rates from a seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dspy import lm15
 from .. import canonical
 from ..engine import Engine
 from ..randomness import rng
-from .spoken import Spoken, asked, spoken
+from .spoken import asked, spoken
+from .spoken_form import Spoken
 
 __all__ = ["FAULTS", "OK", "FaultServer", "Seen"]
 
@@ -120,7 +121,7 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        """The address, without `/v1`: both wires are spoken, each under its own path."""
+        """The address, without `/v1`: all wires are spoken, each under its own path."""
         return f"http://127.0.0.1:{self._port}"
 
     def draw(self, count: int = 1) -> list[str]:
@@ -339,14 +340,8 @@ def _head(
 
 def _spoiled(fault: str, said: Spoken) -> dict[str, Any]:
     """The body with what the fault takes from it."""
-    body = dict(said.whole)
     if fault == "stream-error":
         return said.error("overloaded_error", "overloaded")
     if fault == "empty":
-        body |= {"choices": []} if "choices" in body else {"content": []}
-    if fault == "unfinished":
-        if "choices" in body:
-            body["choices"] = [{**body["choices"][0], "finish_reason": None}]
-        else:
-            body["stop_reason"] = None
-    return body
+        return said.empty()
+    return said.unfinished() if fault == "unfinished" else said.whole

@@ -1,4 +1,4 @@
-"""Responses as providers write them: Chat Completions and Anthropic Messages, whole or streamed."""
+"""Responses as providers write them on each wire, whole or streamed, and requests read back."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ from typing import Any
 
 from dspy import lm15
 
-__all__ = ["Spoken", "asked", "spoken"]
+from .spoken_form import Spoken, event, pieces, score
+from .spoken_responses import asked_responses, spoken_responses
 
-_PIECE = 9  # characters of a streamed fragment
+__all__ = ["asked", "spoken"]
+
 _CHAT_FINISH = {"stop": "stop", "length": "length", "tool_call": "tool_calls"}
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use"}
-
-
-class Spoken:
-    """One response on one wire. `whole` is the JSON body, `events` are the bytes of a stream.
-
-    The last `marks` of the events say that the answer is finished.
-    """
-
-    def __init__(self, whole: dict[str, Any], events: list[bytes], marks: int) -> None:
-        self.whole, self.events, self.marks = whole, events, marks
-
-    def error(self, kind: str, message: str) -> dict[str, Any]:
-        """An error body of this wire."""
-        said = {"type": kind, "message": message}
-        return {"type": "error", "error": said} if "content" in self.whole else {"error": said}
-
-    def error_event(self, kind: str, message: str) -> bytes:
-        """An error in the middle of a stream of this wire."""
-        named = b"event: error\n" if "content" in self.whole else b""
-        return named + b"data: " + json.dumps(self.error(kind, message)).encode() + b"\n\n"
 
 
 def spoken(response: lm15.Response, path: str) -> Spoken:
@@ -44,11 +26,15 @@ def spoken(response: lm15.Response, path: str) -> Spoken:
     >>> spoken(said, "/v1/messages").whole["content"]
     [{'type': 'text', 'text': 'hi'}]
     """
+    if path.endswith("/responses"):
+        return spoken_responses(response)
     return _messages(response) if path.endswith("/messages") else _chat(response)
 
 
 def asked(body: dict[str, Any], path: str) -> lm15.Request:
     """The request in a body of the wire that `path` belongs to."""
+    if path.endswith("/responses"):
+        return asked_responses(body)
     if not path.endswith("/messages"):
         return lm15.request_from_openai_chat(body)
     system = body.get("system")
@@ -84,18 +70,13 @@ def _part(block: dict[str, Any]) -> Any:
     return None
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), _PIECE):
-        yield text[start : start + _PIECE]
-
-
 def _chat(response: lm15.Response) -> Spoken:
     message = _chat_message(response)
     usage = _chat_usage(response.usage)
     finish = _CHAT_FINISH.get(response.finish_reason, response.finish_reason)
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
     if response.logprobs:
-        choice["logprobs"] = {"content": [_score(token) for token in response.logprobs]}
+        choice["logprobs"] = {"content": [score(token) for token in response.logprobs]}
     head = {"id": response.id, "created": 1, "model": response.model}
     head |= response.provider_data or {}
     whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
@@ -104,7 +85,7 @@ def _chat(response: lm15.Response) -> Spoken:
         chunks.append({"choices": [], "usage": usage})
     frame = {**head, "object": "chat.completion.chunk"}
     events = [b"data: " + json.dumps({**frame, **chunk}).encode() + b"\n\n" for chunk in chunks]
-    return Spoken(whole, [*events, b"data: [DONE]\n\n"], 3 if usage else 2)
+    return Spoken("chat", whole, [*events, b"data: [DONE]\n\n"], 3 if usage else 2)
 
 
 def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
@@ -114,15 +95,15 @@ def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 def _chat_deltas(response: lm15.Response, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     deltas: list[dict[str, Any]] = [{"role": "assistant"}]
     for name in ("reasoning_content", "content", "refusal"):
-        deltas += [{name: piece} for piece in _pieces(message.get(name) or "")]
+        deltas += [{name: piece} for piece in pieces(message.get(name) or "")]
     if message.get("annotations"):
         deltas.append({"annotations": message["annotations"]})
     for index, call in enumerate(message.get("tool_calls", [])):
         named = {"name": call["function"]["name"], "arguments": ""}
         deltas.append({"tool_calls": [{**call, "index": index, "function": named}]})
-        for piece in _pieces(call["function"]["arguments"]):
+        for piece in pieces(call["function"]["arguments"]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-    scores = [_score(token) for token in response.logprobs or ()]
+    scores = [score(token) for token in response.logprobs or ()]
     for delta in deltas:
         choice = _delta(delta)
         if "content" in delta and scores:
@@ -162,11 +143,6 @@ def _chat_usage(usage: lm15.Usage) -> dict[str, Any] | None:
     }
 
 
-def _score(token: lm15.TokenLogprob) -> dict[str, Any]:
-    top = [{"token": t.token, "logprob": t.logprob, "bytes": None} for t in token.top]
-    return {"token": token.token, "logprob": token.logprob, "bytes": None, "top_logprobs": top}
-
-
 def _messages(response: lm15.Response) -> Spoken:
     blocks = _blocks(response)
     used = response.usage
@@ -182,16 +158,12 @@ def _messages(response: lm15.Response) -> Spoken:
     head = {"id": response.id, "type": "message", "role": "assistant", "model": response.model}
     whole = {**head, "content": blocks, "stop_reason": stop, "stop_sequence": None, "usage": usage}
     opening = {**head, "content": [], "stop_reason": None, "usage": {**counts, "output_tokens": 1}}
-    events = [_event("message_start", message=opening), _event("ping")]
+    events = [event("message_start", message=opening), event("ping")]
     for index, block in enumerate(blocks):
         events += _block_events(index, block)
     ended = {"stop_reason": stop, "stop_sequence": None}
-    events += [_event("message_delta", delta=ended, usage=usage), _event("message_stop")]
-    return Spoken(whole, events, 2)
-
-
-def _event(kind: str, **fields: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+    events += [event("message_delta", delta=ended, usage=usage), event("message_stop")]
+    return Spoken("messages", whole, events, 2)
 
 
 def _blocks(response: lm15.Response) -> list[dict[str, Any]]:
@@ -220,20 +192,20 @@ def _block_events(index: int, block: dict[str, Any]) -> list[bytes]:
     opened = dict(block)
     if kind == "text":
         opened = {"type": "text", "text": ""}
-        deltas += [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+        deltas += [{"type": "text_delta", "text": piece} for piece in pieces(block["text"])]
         for citation in block.get("citations", []):
             deltas.append({"type": "citations_delta", "citation": citation})
     elif kind == "thinking":
         opened = {"type": "thinking", "thinking": "", "signature": ""}
-        thought = _pieces(block["thinking"])
+        thought = pieces(block["thinking"])
         deltas += [{"type": "thinking_delta", "thinking": piece} for piece in thought]
         deltas.append({"type": "signature_delta", "signature": block["signature"]})
     elif kind == "tool_use":
         opened["input"] = {}
-        written = _pieces(json.dumps(block["input"]))
+        written = pieces(json.dumps(block["input"]))
         deltas += [{"type": "input_json_delta", "partial_json": piece} for piece in written]
     return [
-        _event("content_block_start", index=index, content_block=opened),
-        *(_event("content_block_delta", index=index, delta=delta) for delta in deltas),
-        _event("content_block_stop", index=index),
+        event("content_block_start", index=index, content_block=opened),
+        *(event("content_block_delta", index=index, delta=delta) for delta in deltas),
+        event("content_block_stop", index=index),
     ]

@@ -56,9 +56,10 @@ class StandIns:
     """A context manager: `roles` are LMs over the chains, whose providers are fault servers.
 
     One server stands for each (account, model), speaking Anthropic's wire for `anthropic/` models
-    and OpenAI's for all others. `mix` are the rates of faults, drawn by what is asked, so that one
-    seed gives the same whatever the order. `calls` counts what the program asked of its models;
-    `servers` has what arrived, by (account, model).
+    and OpenAI's for all others, Responses where the role or the LM asks that API. `mix` are the
+    rates of faults, drawn by what is asked, so that one seed gives the same whatever the order.
+    `calls` counts what the program asked of its models; `servers` has what arrived, by (account,
+    model).
 
     >>> chain = RoleSettings(model=("openai/a", "anthropic/b"))
     >>> with StandIns({"default": chain}, mix={"500": 0.5}, seed=1) as there:
@@ -77,8 +78,10 @@ class StandIns:
         seed: int = 0,
     ) -> None:
         self._chains, self._mix, self._seed = dict(chains), dict(mix or {}), seed
-        # Nothing is spent here, and what a day may cost is no reason to end a drill.
-        self._stacks = Stacks(replace(settings or RuntimeSettings(), budget={}, tenant_budget={}))
+        # Nothing is spent here, and what a day may cost is no reason to end a drill. No cache
+        # either: what it holds would never be asked, and what stands in answers for nobody else.
+        asked = settings or RuntimeSettings()
+        self._stacks = Stacks(replace(asked, budget={}, tenant_budget={}, cache="none"))
         self._engine = EmbeddedEngine()
         self.servers: dict[tuple[str, str], FaultServer] = {}
         self._answers: dict[tuple[str, str], _Count] = {}
@@ -124,22 +127,30 @@ class StandIns:
         if is_embedded(lm):
             return lm
         asks = {name: lm.kwargs.get(name) for name in ("temperature", "max_tokens")}
-        return self._lm(RoleSettings(model=(str(lm.model),), **asks), self._open)
+        api = "responses" if lm.model_type == "responses" else None
+        return self._lm(RoleSettings(model=(str(lm.model),), api=api, **asks), self._open)
 
     def _lm(self, chain: RoleSettings, opening: ExitStack) -> RoleLM:
         providers = [
-            self._provider(model, account, chain, opening)
-            for model, account in zip(chain.model, _accounts(chain), strict=True)
+            self._provider(model, account, api, chain, opening)
+            for model, account, api in zip(
+                chain.model, _accounts(chain), _each(chain.api, chain), strict=True
+            )
         ]
         for place, provider in enumerate(providers[1:], start=1):
             providers[place] = replace(provider, pair=around(self._fallen, provider.pair))
-        found = self._stacks.over(*providers)
+        found = self._stacks.over(*providers, order=chain.order)
         opening.callback(found.close)
         counted = around(self._count, found.pair)
         return role_lm(counted, providers[0].like)
 
     def _provider(
-        self, model: str, account: str, chain: RoleSettings, opening: ExitStack
+        self,
+        model: str,
+        account: str,
+        api: str | None,
+        chain: RoleSettings,
+        opening: ExitStack,
     ) -> Provider:
         key = (account, model)
         if key not in self.servers:
@@ -148,15 +159,18 @@ class StandIns:
             self.servers[key] = opening.enter_context(server)
             self._answers[key] = _Count()
         prefix, _, name = model.partition("/")
-        claude, url = prefix == "anthropic", self.servers[key].url
-        wire, address = ("anthropic-messages", url) if claude else ("openai-chat", f"{url}/v1")
+        wire = "openai-responses" if api == "responses" else "openai-chat"
+        wire = "anthropic-messages" if prefix == "anthropic" else wire
+        address = f"{self.servers[key].url}/v1"
         # What bounds an attempt is the policy above, as in service.
         pair = around(self._answers[key], lean(wire, address, api_key=_KEY, timeout=_DAY))
-        return Provider(self._like(model, chain), pair, account, name or model, "lean", False)
+        return Provider(self._like(model, api, chain), pair, account, name or model, "lean", False)
 
-    def _like(self, model: str, chain: RoleSettings) -> dspy.LM:
+    def _like(self, model: str, api: str | None, chain: RoleSettings) -> dspy.LM:
         """The model with its settings; it can do what the engine that answers can do."""
         options: dict[str, Any] = {"temperature": chain.temperature, "max_tokens": chain.max_tokens}
+        if api == "responses":
+            options["model_type"] = api
         asynchronous = AsyncEmbeddedEngine(self._engine)
         try:
             return dspy.LM(
@@ -199,11 +213,13 @@ class _Asked(_Count):
 
 def _accounts(chain: RoleSettings) -> list[str]:
     """Whom each model of a chain is asked as; limits and circuits are kept by it."""
-    names = []
-    for place, model in enumerate(chain.model):
-        given = [
-            each if isinstance(each, str) or each is None else each[place]
-            for each in (chain.base_url, chain.key_env)
-        ]
-        names.append(" ".join(filter(None, (given[0] or model.partition("/")[0], given[1]))))
-    return names
+    addresses, keys = _each(chain.base_url, chain), _each(chain.key_env, chain)
+    return [
+        " ".join(filter(None, (address or model.partition("/")[0], key)))
+        for model, address, key in zip(chain.model, addresses, keys, strict=True)
+    ]
+
+
+def _each(given: str | tuple[str, ...] | None, chain: RoleSettings) -> list[str | None]:
+    """The setting of each model of a chain."""
+    return list(given) if isinstance(given, tuple) else [given] * len(chain.model)

@@ -8,13 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..clock import ManualClock
+from ..runtime.caches.lease import Claim, Leases
 from ..runtime.caches.store import Store
 
-__all__ = ["StoreKit"]
+__all__ = ["LeasesKit", "StoreKit"]
 
 
 class StoreKit:
-    """What every store must do. Override `store` with an empty one that goes by `clock`."""
+    """What every store must do. Override `store` with an empty one that goes by `clock`.
+
+    `unit` is how many seconds a second of the kit is: many, for a store whose time also goes by
+    itself and is only moved on by `clock`.
+    """
+
+    unit = 1.0
 
     @pytest.fixture
     def clock(self) -> ManualClock:
@@ -39,19 +46,19 @@ class StoreKit:
     def test_a_value_is_there_until_its_time_is_over(
         self, store: Store, clock: ManualClock
     ) -> None:
-        store.put("short", b"s", ttl=5.0)
-        store.put("long", b"l", ttl=50.0)
+        store.put("short", b"s", ttl=5.0 * self.unit)
+        store.put("long", b"l", ttl=50.0 * self.unit)
         store.put("open", b"o")
-        clock.advance(4.9)
+        clock.advance(4.9 * self.unit)
         assert store.get("short") == b"s"
-        clock.advance(0.2)
+        clock.advance(0.2 * self.unit)
         assert (store.get("short"), store.get("long"), store.get("open")) == (None, b"l", b"o")
 
     def test_a_new_value_begins_a_new_time(self, store: Store, clock: ManualClock) -> None:
-        store.put("k", b"first", ttl=5.0)
-        clock.advance(4.0)
-        store.put("k", b"second", ttl=5.0)
-        clock.advance(4.0)
+        store.put("k", b"first", ttl=5.0 * self.unit)
+        clock.advance(4.0 * self.unit)
+        store.put("k", b"second", ttl=5.0 * self.unit)
+        clock.advance(4.0 * self.unit)
         assert store.get("k") == b"second"
 
     def test_threads_and_tasks_see_the_same(self, store: Store) -> None:
@@ -88,3 +95,51 @@ class StoreKit:
         store.put("k", b"after")
         assert store.get("k") == b"after"
         store.close()
+
+
+class LeasesKit(StoreKit):
+    """What a store that gives turns must do besides. Override `store` as for `StoreKit`."""
+
+    @pytest.fixture
+    def leases(self, store: Store) -> Leases:
+        assert isinstance(store, Leases)
+        return store
+
+    def test_one_has_the_turn_until_it_gives_it_back(self, leases: Leases) -> None:
+        assert leases.claim("k", "one", 60.0) == Claim(None, True)
+        assert leases.claim("k", "two", 60.0) == Claim(None, False)
+        assert asyncio.run(leases.aclaim("k", "three", 60.0)) == Claim(None, False)
+        assert leases.claim("another", "two", 60.0).is_mine
+        leases.release("k", "one")
+        assert asyncio.run(leases.aclaim("k", "three", 60.0)) == Claim(None, True)
+        asyncio.run(leases.arelease("k", "three"))
+        assert leases.claim("k", "two", 60.0).is_mine
+
+    def test_nobody_gives_back_the_turn_of_another(self, leases: Leases) -> None:
+        leases.claim("k", "one", 60.0)
+        leases.release("k", "two")
+        asyncio.run(leases.arelease("k", "two"))
+        assert not leases.claim("k", "two", 60.0).is_mine
+
+    def test_a_turn_ends_by_itself(self, leases: Leases, clock: ManualClock) -> None:
+        leases.claim("k", "one", 5.0 * self.unit)
+        clock.advance(4.9 * self.unit)
+        assert not leases.claim("k", "two", 5.0 * self.unit).is_mine
+        clock.advance(0.2 * self.unit)
+        assert leases.claim("k", "two", 5.0 * self.unit).is_mine
+        leases.release("k", "one")
+        assert not leases.claim("k", "three", 60.0).is_mine
+
+    def test_whoever_claims_sees_what_was_kept_before_the_turn_was_free(
+        self, leases: Leases
+    ) -> None:
+        leases.claim("k", "one", 60.0)
+        leases.put("k", b"value")
+        assert leases.claim("k", "two", 60.0) == Claim(b"value", False)
+        leases.release("k", "one")
+        assert asyncio.run(leases.aclaim("k", "two", 60.0)) == Claim(b"value", True)
+
+    def test_of_many_threads_one_has_the_turn(self, leases: Leases) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda n: leases.claim("k", str(n), 60.0), range(40)))
+        assert sum(claim.is_mine for claim in found) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compilm.engine import EnginePair
-from compilm.runtime.engines import anthropic_messages, lean, openai_chat
+from compilm.runtime.engines import anthropic_messages, lean, openai_chat, openai_responses
 from compilm.testing.engine_kit import KEY, EngineKit
 
 
@@ -35,3 +35,18 @@ class TestLeanMessages(EngineKit):
 
     def make(self, url: str, **settings: Any) -> EnginePair:
         return lean("anthropic-messages", url, api_key=KEY, **settings)
+
+
+class TestOpenAIResponses(EngineKit):
+    wire = "openai-responses"
+    ends_heads = False
+
+    def make(self, url: str, **settings: Any) -> EnginePair:
+        return openai_responses(f"{url}/v1", api_key=KEY, **settings)
+
+
+class TestLeanResponses(EngineKit):
+    wire = "openai-responses"
+
+    def make(self, url: str, **settings: Any) -> EnginePair:
+        return lean("openai-responses", f"{url}/v1", api_key=KEY, **settings)

@@ -19,7 +19,9 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from compilm.artifact import Nearest
-from compilm.config import RuntimeSettings
+from compilm.assemble import roles_from
+from compilm.clock import ManualClock
+from compilm.config import RoleSettings, RuntimeSettings
 from compilm.errors import (
     BudgetExceeded,
     CallFailed,
@@ -32,9 +34,10 @@ from compilm.errors import (
 from compilm.programs.dspy_state import adopt
 from compilm.programs.predictors import applied, shape
 from compilm.runtime.http.app import create_app
-from compilm.runtime.load import load
+from compilm.runtime.load import Runtime, load
 from compilm.runtime.stack import Stacks
-from compilm.testing.engines import scripted_lm
+from compilm.testing.engines import ScriptedEngine, scripted_lm
+from compilm.testing.faults import FaultServer
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -72,6 +75,9 @@ class Served:
         """The answer, or what the function raises."""
         found = self._answer(**inputs)
         return await found if asyncio.iscoroutine(found) else found
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 def application(answer: Callable[..., Any], **options: Any) -> FastAPI:
@@ -219,9 +225,15 @@ class TestProblems:
         assert failing(Refused("later", retry_after=2.2)).headers["retry-after"] == "3"
         assert "retry-after" not in failing(Refused("later")).headers
 
-    def test_tell_a_circuit_that_is_open_as_a_refusal_and_no_model_by_name(self) -> None:
-        down = scripted_lm([dspy.LMServerError(model="a/secret", message="down")], model="a/secret")
-        stack = Stacks(RuntimeSettings(breaker=1, attempts=1)).over(down)
+    @pytest.mark.parametrize("models", [["a/secret"], ["a/secret", "b/secret"]])
+    def test_tell_circuits_that_are_open_as_a_refusal_and_no_model_by_name(
+        self, models: list[str]
+    ) -> None:
+        down = [
+            scripted_lm([dspy.LMServerError(model=model, message="down")], model=model)
+            for model in models
+        ]
+        stack = Stacks(RuntimeSettings(breaker=1, attempts=1), ManualClock()).over(*down)
 
         def asked(message: str, urgency: int = 1) -> Any:
             with dspy.context(lm=stack.lm):
@@ -320,6 +332,43 @@ class TestLife:
                 return [second.status_code, third]
 
         assert asyncio.run(both()) == [503, 200]
+
+
+class InThreads(Desk):
+    """Without `aforward`: it is called in a thread, over the synchronous engines."""
+
+
+class InTasks(Desk):
+    async def aforward(self, message: str, urgency: int = 1) -> dspy.Prediction:
+        return await self.route.acall(message=message, urgency=urgency)
+
+
+@pytest.mark.parametrize("kind", [InThreads, InTasks])
+@pytest.mark.parametrize("engine", ["lean", "sdk", "dspy"])
+def test_when_it_ends_the_connections_of_the_models_are_closed(
+    kind: type[Desk], engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call after the end needs another connection; calls before it share one."""
+    monkeypatch.setenv("APP_KEY", "k")
+    Desk().save(tmp_path / "state.json")
+
+    async def lived(runtime: Runtime, server: FaultServer) -> list[int]:
+        app, found = create_app(runtime), []
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            async with app.router.lifespan_context(app):
+                for number in range(2):
+                    await client.post("/v1/run", json={"message": f"a {number}"})
+                    found.append(server.connections)
+            await client.post("/v1/run", json={"message": "c"})
+            await runtime.aclose()
+        return [*found, server.connections]
+
+    with FaultServer(ScriptedEngine([{"team": "orders"}])) as server:
+        role = RoleSettings(("openai/m",), f"{server.url}/v1", key_env="APP_KEY", engine=engine)
+        roles = roles_from({"default": role}, RuntimeSettings(cache="memory"))
+        runtime = load(adopt(tmp_path / "state.json", kind()), kind(), roles=roles)
+        assert asyncio.run(lived(runtime, server)) == [1, 1, 2]
 
 
 def test_without_fastapi_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from compilm.engine import EnginePair, Layer, stack
 from compilm.errors import BudgetExceeded, CircuitOpen, DeadlineExceeded, NoneAnswered
 from compilm.runtime.layers.breaker import Breaker, Circuit
 from compilm.runtime.layers.deadline import Deadline, within
-from compilm.runtime.layers.fallback import Fallback, Round, Target
+from compilm.runtime.layers.fallback import Fallback, Target
 from compilm.runtime.layers.retry import Retry
+from compilm.runtime.layers.round import Round
 from compilm.testing.layer_kit import CountingEngine, LayerKit, aask, ask, request
 
 both = pytest.mark.parametrize("how", [ask, aask])

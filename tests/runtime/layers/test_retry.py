@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from compilm.clock import SYSTEM_CLOCK, ManualClock
 from compilm.engine import EnginePair, Layer
-from compilm.errors import Refused, RunStopped
+from compilm.errors import NoneAnswered, Refused, RunStopped
 from compilm.programs import models
 from compilm.runtime.layers.deadline import within
+from compilm.runtime.layers.outcomes import circuit_open, none_answered
 from compilm.runtime.layers.retry import Retry
 from compilm.testing.engines import scripted_lm
 from compilm.testing.layer_kit import CountingEngine, LayerKit
@@ -141,6 +142,60 @@ def test_a_refusal_is_waited_for_if_it_is_short(ask: Ask, hint: float | None, ca
         with pytest.raises(Refused):
             ask(pair)
     assert engine.calls == calls
+
+
+def refused(seconds: float) -> Exception:
+    return circuit_open("a", "it failed", seconds)
+
+
+@both
+def test_a_refusal_is_no_attempt_while_time_remains(ask: Ask) -> None:
+    """Two attempts in all, one of which is left after eleven refusals."""
+    replies: list[Any] = [refused(1.0)] * 6 + [lm15.ServerError("down")] + [refused(2.0)] * 5
+    engine, clock = CountingEngine(lambda _: replies.pop(0) if replies else "yes"), ManualClock()
+    with within(60.0, clock):
+        assert ask(Retry(2, clock=clock)(engine.pair)).text == "yes"
+    assert engine.calls == 13
+    assert [s for s in clock.slept if s >= 1.0] == [1.0] * 6 + [2.0] * 5
+
+
+@both
+@pytest.mark.parametrize("hint", [0.0, 1e-12, 1.0, 5.0])
+def test_refusals_without_end_end_at_the_deadline_and_each_waits(ask: Ask, hint: float) -> None:
+    engine, clock = CountingEngine(lambda _: refused(hint)), ManualClock()
+    with within(20.0, clock), pytest.raises(Refused):
+        ask(Retry(clock=clock)(engine.pair))
+    assert min(clock.slept) >= 0.05
+    assert 14.9 < clock.now() < 20.0
+    assert engine.calls == len(clock.slept) + 1
+
+
+@both
+def test_refusals_without_a_deadline_are_attempts(ask: Ask) -> None:
+    engine = CountingEngine(lambda _: refused(1.0))
+    with pytest.raises(Refused):
+        ask(Retry(3, clock=ManualClock())(engine.pair))
+    assert engine.calls == 3
+
+
+@both
+def test_one_attempt_waits_for_no_refusal(ask: Ask) -> None:
+    engine, clock = CountingEngine(lambda _: refused(1.0)), ManualClock()
+    with within(20.0, clock), pytest.raises(Refused):
+        ask(Retry(1, clock=clock)(engine.pair))
+    assert (engine.calls, clock.slept) == (1, [])
+
+
+@pytest.mark.parametrize(("size", "rounds"), [(1, 3), (2, 5), (3, 7)])
+def test_a_round_of_which_one_alone_was_asked_is_its_share_of_an_attempt(
+    size: int, rounds: int
+) -> None:
+    """Never more requests than three full rounds would have been."""
+    failures = [("a", lm15.ServerError("down"))] + [("b", refused(1.0))] * (size - 1)
+    engine, clock = CountingEngine(lambda _: none_answered(failures)), ManualClock()
+    with within(600.0, clock), pytest.raises(NoneAnswered):
+        sync(Retry(3, clock=clock)(engine.pair))
+    assert engine.calls == rounds <= 3 * size
 
 
 def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:

@@ -13,9 +13,10 @@ from dspy import lm15
 
 from compilm.clock import SYSTEM_CLOCK, Clock, ManualClock
 from compilm.engine import EnginePair, Layer, stack
+from compilm.errors import NoneAnswered
 from compilm.runtime.layers.breaker import Breaker, Circuit
 from compilm.runtime.layers.coalesce import Coalesce
-from compilm.runtime.layers.deadline import Deadline
+from compilm.runtime.layers.deadline import Deadline, within
 from compilm.runtime.layers.fallback import Fallback, Target
 from compilm.runtime.layers.limiter import Gate, Limiter
 from compilm.runtime.layers.retry import Retry
@@ -32,19 +33,22 @@ FAULTS: list[Callable[[], Exception]] = [
 ]
 
 
-def around_one(engine: EnginePair, clock: Clock, guard: bool = False) -> EnginePair:
+def around_one(
+    engine: EnginePair, clock: Clock, guard: bool = False, consecutive: int = 5
+) -> EnginePair:
     gate = Gate(concurrency=32, requests=1e9, adaptive=True)
-    layers: list[Layer] = [Breaker(Circuit(), clock), Limiter(gate, clock)]
+    circuit = Circuit(consecutive=consecutive)
+    layers: list[Layer] = [Breaker(circuit, clock), Limiter(gate, clock)]
     return stack(engine, *layers, Timeout(45.0, guard, clock))
 
 
 def whole(
-    first: EnginePair, second: EnginePair, clock: Clock = SYSTEM_CLOCK, guard: bool = False
+    first: EnginePair, second: EnginePair, clock: Clock = SYSTEM_CLOCK, **one: Any
 ) -> EnginePair:
-    chain = Fallback([Target("b", around_one(second, clock, guard))], name="a", clock=clock)
+    chain = Fallback([Target("b", around_one(second, clock, **one))], name="a", clock=clock)
     layers = [Deadline(60.0, clock=clock), Coalesce(clock)]
     retry = Retry(clock=clock, rng=random.Random(0))
-    return stack(around_one(first, clock, guard), *layers, retry, chain)
+    return stack(around_one(first, clock, **one), *layers, retry, chain)
 
 
 class TestTheWhole(LayerKit):
@@ -85,6 +89,30 @@ def test_with_thirty_percent_faults_at_two_providers_all_but_one_in_a_thousand_i
     assert good >= 1998
     assert (first.calls + second.calls) / 2000 <= 1.5
     assert first.inside == second.inside == 0
+
+
+def test_a_call_that_finds_every_circuit_open_is_answered_when_one_closes() -> None:
+    """Both probes are out and hang: it is refused more often than there are attempts."""
+    clock, is_down = ManualClock(), [True]
+    first, second = (CountingEngine(lambda _: FAULTS[0]() if is_down[0] else "yes") for _ in "ab")
+    pair = whole(first.pair, second.pair, clock, consecutive=1)
+
+    async def outage() -> tuple[list[Any], int]:
+        with within(0.01, clock), pytest.raises(NoneAnswered):
+            await pair.asynchronous.complete(request("opens both"))
+        clock.advance(1.0)
+        is_down[0] = False
+        first.gate = second.gate = asyncio.Event()
+        calls = [asyncio.ensure_future(pair.asynchronous.complete(request(n))) for n in "123"]
+        while len(clock.slept) < 6 and not calls[2].done():
+            await asyncio.sleep(0)
+        asked = first.calls + second.calls
+        first.gate.set()
+        return await asyncio.gather(*calls), asked
+
+    answers, asked = asyncio.run(outage())
+    assert [answer.text for answer in answers] == ["yes"] * 3
+    assert (asked, first.calls + second.calls) == (4, 5)  # while it waited nobody was asked
 
 
 @pytest.mark.parametrize("how", [ask, aask])

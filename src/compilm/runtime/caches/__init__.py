@@ -1,7 +1,9 @@
-"""Where answers are kept between calls: one protocol, a store in memory and one in a file."""
+"""Where answers are kept between calls: one protocol; in memory, in a file, in Redis."""
 
+from .lease import Leases
 from .memory import MemoryStore
+from .redis import RedisStore
 from .sqlite import SQLiteStore
 from .store import Store
 
-__all__ = ["MemoryStore", "SQLiteStore", "Store"]
+__all__ = ["Leases", "MemoryStore", "RedisStore", "SQLiteStore", "Store"]

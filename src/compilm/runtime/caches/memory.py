@@ -82,6 +82,9 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing is open."""
 
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
     def _drop(self, key: str) -> None:
         value, _ = self._kept.pop(key)
         self._held -= _weight(key, value)

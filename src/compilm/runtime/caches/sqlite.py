@@ -121,6 +121,9 @@ class SQLiteStore:
         if file is not None:
             file.close()
 
+    async def aclose(self) -> None:
+        """Nothing belongs to a loop; `close` closes the file."""
+
     def _file(self) -> _File:
         found = self._opened.get(os.getpid())
         if found is None:  # of two threads that open it at once, one is heard

@@ -41,3 +41,7 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back files and connections; the next use opens them again."""
         ...
+
+    async def aclose(self) -> None:
+        """Give back what belongs to this event loop."""
+        ...

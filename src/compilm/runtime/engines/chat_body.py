@@ -7,6 +7,8 @@ from typing import Any
 
 from dspy import lm15
 
+from ...engine import prefix_of
+from .openai_fields import account_fields, cache_fields
 from .parts import data_uri, joined, text_of, unsupported
 from .wire import Asked, Notes, Payload
 
@@ -31,8 +33,8 @@ def chat_body(request: lm15.Request, *, stream: bool, native: bool) -> Asked:
     _tools(body, request)
     _shape(body, request.config)
     _reasoning(body, request.config.reasoning, notes)
-    _account(body, request.config, native)
-    _cache(body, request.config.cache, native, notes)
+    account_fields(body, request.config, native)
+    cache_fields(body, request.config.cache, native, notes, WIRE)
     notes.drop(request.config, ("top_k",), "Chat Completions has no such field; use extensions")
     notes.drop(request.config, ("probabilities",), "measured by DSPy's own engine only")
     body.update(request.config.extensions or {})
@@ -40,10 +42,23 @@ def chat_body(request: lm15.Request, *, stream: bool, native: bool) -> Asked:
 
 
 def _rows(request: lm15.Request, native: bool) -> list[Payload]:
+    prefix = prefix_of(request)
+    if prefix is None:
+        return [*_system_rows(request.system), *_message_rows(request.messages, native)]
+    kept = prefix.kept(
+        f"{WIRE} {native}",
+        lambda: (*_system_rows(prefix.system), *_message_rows(prefix.messages, native)),
+    )
+    return [*kept, *_message_rows(request.messages[len(prefix.messages) :], native)]
+
+
+def _system_rows(system: Any) -> list[Payload]:
+    return [{"role": "system", "content": joined(system, WIRE)}] if system else []
+
+
+def _message_rows(messages: tuple[Any, ...], native: bool) -> list[Payload]:
     rows: list[Payload] = []
-    if request.system:
-        rows.append({"role": "system", "content": joined(request.system, WIRE)})
-    for message in request.messages:
+    for message in messages:
         if message.role == "tool":
             rows.extend(_result_row(part) for part in message.parts)
         elif message.role == "assistant":
@@ -178,30 +193,3 @@ def _reasoning(body: Payload, reasoning: Any, notes: Notes) -> None:
         if asked is not None:
             reason = "Chat Completions takes an effort only"
             notes.add(f"config.reasoning.{name}", "dropped", reason, asked)
-
-
-def _account(body: Payload, config: Any, native: bool) -> None:
-    if config.user_id is not None:
-        body["safety_identifier" if native else "user"] = config.user_id
-    for name in ("service_tier", "store"):
-        if getattr(config, name) is not None:
-            body[name] = getattr(config, name)
-
-
-def _cache(body: Payload, cache: Any, native: bool, notes: Notes) -> None:
-    """Servers of this wire cache prefixes by themselves; a key steers, a mark does not exist."""
-    if cache is None:
-        return
-    if cache.resource is not None:
-        raise unsupported(WIRE, "a stored cache", "prefixes are cached by themselves here")
-    if native and cache.key is not None:
-        body["prompt_cache_key"] = cache.key
-    if native and cache.retention == "long":
-        body["prompt_cache_retention"] = "24h"
-    if not native:
-        for name in ("key", "retention"):
-            if getattr(cache, name) is not None:
-                reason = "this server is not known to take it"
-                notes.add(f"config.cache.{name}", "dropped", reason, getattr(cache, name))
-    if cache.mode == "off":
-        notes.add("config.cache.mode", "dropped", "prefix caching has no switch here", "off")

@@ -23,6 +23,8 @@ _BY_CODE: dict[str, Any] = {
     "exceeded_current_quota_error": lm15.BillingError,
     "context_length_exceeded": lm15.ContextLengthError,
     "model_not_found": lm15.UnsupportedModelError,
+    "model_not_available": lm15.UnsupportedModelError,
+    "unsupported_model": lm15.UnsupportedModelError,
     "DeploymentNotFound": lm15.UnsupportedModelError,
 }
 _IN_STREAM: dict[str, Any] = {
@@ -36,6 +38,12 @@ _IN_STREAM: dict[str, Any] = {
     "invalid_prompt": lm15.InvalidRequestError,
     "not_found_error": lm15.InvalidRequestError,
     "request_too_large": lm15.InvalidRequestError,
+    # Of the Responses API; besides these, each of its codes about an image is about the request.
+    "no_capacity": lm15.RateLimitError,
+    "too_many_requests": lm15.RateLimitError,
+    "vector_store_timeout": lm15.TimeoutError,
+    "data_residency_mismatch": lm15.InvalidRequestError,
+    "bio_policy": lm15.InvalidRequestError,
 }
 _BY_STATUS: dict[int, Any] = {
     401: lm15.AuthError,
@@ -114,7 +122,8 @@ def _class(failure: WireFailure, code: str, sentence: str) -> Any:
 def _event_class(code: str, sentence: str) -> Any:
     if code.isdigit() and int(code) >= 400:  # gateways put the status where a code belongs
         return _status_class(int(code), sentence)
-    known = _IN_STREAM.get(code, lm15.ServerError)
+    of_image = lm15.InvalidRequestError if "image" in code else lm15.ServerError
+    known = _IN_STREAM.get(code, of_image)
     too_long = known is lm15.InvalidRequestError and _TOO_LONG.search(sentence)
     return lm15.ContextLengthError if too_long else known
 

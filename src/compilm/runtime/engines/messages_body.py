@@ -9,7 +9,7 @@ from dspy import lm15
 from .parts import base64_of, joined, text_of, unsupported
 from .wire import Asked, Notes, Payload
 
-__all__ = ["messages_body"]
+__all__ = ["messages_body", "prefills"]
 
 WIRE = "anthropic-messages"
 MAX_TOKENS = 8192
@@ -29,6 +29,17 @@ _BUDGETS = {
 }
 _BUILTIN = {"web_search": "web_search_20250305", "code_execution": "code_execution_20250522"}
 _NO_FIELD = "the Messages API has no such field"
+
+
+def prefills(model: str) -> bool:
+    """Whether a model goes on from an answer that it is given the beginning of.
+
+    Those that decide themselves how much to think refuse it.
+
+    >>> prefills("claude-haiku-4-5"), prefills("claude-opus-4-7")
+    (True, False)
+    """
+    return not any(name in model.lower() for name in _ADAPTIVE)
 
 
 def messages_body(request: lm15.Request, *, stream: bool) -> Asked:
@@ -146,7 +157,7 @@ def _reasoning(body: Payload, request: lm15.Request, notes: Notes) -> None:
     if reasoning.summary in {"concise", "detailed"}:
         reason = "thinking has one form here"
         notes.add("config.reasoning.summary", "dropped", reason, reasoning.summary)
-    if any(name in request.model.lower() for name in _ADAPTIVE):
+    if not prefills(request.model):
         effort = "low" if reasoning.effort == "minimal" else reasoning.effort
         body |= {"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}
         if reasoning.thinking_budget is not None:

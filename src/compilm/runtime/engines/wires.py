@@ -1,4 +1,4 @@
-"""The wires by name: Chat Completions, Anthropic Messages."""
+"""The wires by name: Chat Completions, OpenAI Responses, Anthropic Messages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from .chat_answer import ChatReader, chat_answer
 from .chat_body import chat_body
 from .messages_answer import MessagesReader, messages_answer
 from .messages_body import messages_body
+from .responses_answer import responses_answer
+from .responses_body import responses_body
+from .responses_stream import ResponsesReader
 from .wire import Asked, Reader, Wire
 
-__all__ = ["WIRES", "ChatWire", "MessagesWire", "wire_for"]
+__all__ = ["WIRES", "ChatWire", "MessagesWire", "ResponsesWire", "wire_for"]
 
 
-class ChatWire:
-    """Chat Completions: OpenAI, and every server that speaks as it does."""
-
-    name: ClassVar[str] = "openai-chat"
-    path: ClassVar[str] = "/chat/completions"
+class _OpenAIWire:
     key_env: ClassVar[str] = "OPENAI_API_KEY"
     home: ClassVar[str] = "https://api.openai.com/v1"
 
@@ -29,6 +28,13 @@ class ChatWire:
     def headers(self, key: str | None) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
+
+class ChatWire(_OpenAIWire):
+    """Chat Completions: OpenAI, and every server that speaks as it does."""
+
+    name: ClassVar[str] = "openai-chat"
+    path: ClassVar[str] = "/chat/completions"
+
     def ask(self, request: lm15.Request, *, stream: bool) -> Asked:
         return chat_body(request, stream=stream, native=self._native)
 
@@ -37,6 +43,22 @@ class ChatWire:
 
     def reader(self, asked: Asked, request: lm15.Request) -> Reader:
         return ChatReader(asked, request)
+
+
+class ResponsesWire(_OpenAIWire):
+    """Responses: OpenAI's other wire, on which models that reason do all they can."""
+
+    name: ClassVar[str] = "openai-responses"
+    path: ClassVar[str] = "/responses"
+
+    def ask(self, request: lm15.Request, *, stream: bool) -> Asked:
+        return responses_body(request, stream=stream, native=self._native)
+
+    def answer(self, payload: Any, asked: Asked, request: lm15.Request) -> lm15.Response:
+        return responses_answer(payload, asked, request)
+
+    def reader(self, asked: Asked, request: lm15.Request) -> Reader:
+        return ResponsesReader(asked, request)
 
 
 class MessagesWire:
@@ -61,7 +83,7 @@ class MessagesWire:
         return MessagesReader(asked, request)
 
 
-WIRES: dict[str, type[Any]] = {wire.name: wire for wire in (ChatWire, MessagesWire)}
+WIRES: dict[str, type[Any]] = {wire.name: wire for wire in (ChatWire, ResponsesWire, MessagesWire)}
 
 
 def wire_for(name: str, base_url: str | None) -> tuple[Wire, str]:
@@ -72,6 +94,6 @@ def wire_for(name: str, base_url: str | None) -> tuple[Wire, str]:
     """
     cls = WIRES[name]
     address = (base_url or cls.home).rstrip("/")
-    if cls is ChatWire:
-        return ChatWire(native=address == cls.home), address
-    return cls(), address.removesuffix("/v1")  # its paths begin with the version
+    if cls is MessagesWire:
+        return cls(), address.removesuffix("/v1")  # its paths begin with the version
+    return cls(native=address == cls.home), address

@@ -29,7 +29,8 @@ def create_app(
     It answers `POST /v1/programs/{name}` and `POST /v1/run` with the program's outputs, typed by
     its predictors in the OpenAPI document, and `GET /v1/programs`, `/livez`, `/readyz`,
     `/healthz`. Failures are RFC 9457 problem documents. More than `concurrency` calls at once are
-    refused with 503. Raises `MissingExtra` where FastAPI is not installed.
+    refused with 503. When it ends, connections to models are closed. Raises `MissingExtra` where
+    FastAPI is not installed.
 
     >>> import dspy
     >>> from types import SimpleNamespace
@@ -81,8 +82,11 @@ def _lifespan(served: Served) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.ready = True
-        yield
-        served.ready = False
+        try:
+            yield
+        finally:
+            served.ready = False
+            await served.runtime.aclose()
 
     return lifespan
 

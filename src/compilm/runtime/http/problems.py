@@ -7,7 +7,8 @@ import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BudgetExceeded, CallFailed, Refused, UsageError
+from ...errors import BudgetExceeded, CallFailed, CompilmError, Refused, UsageError
+from ..layers.outcomes import asked, retry_after_of
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -45,17 +46,17 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     """The problem document for what a program's call raised; what is not said is logged.
 
     A budget of the day is 429 with `Retry-After`, one of a call 402: it would not help to ask
-    again. `Refused` is 503 with `Retry-After`, a late answer 504, a model's failure 502, a wrong
-    input 422, anything else 500.
+    again. `Refused`, also by each model of a chain, is 503 with `Retry-After`, a late answer 504,
+    a model's failure 502, a wrong input 422, anything else 500.
     """
     for spent in (error, error.__cause__):
         if isinstance(spent, BudgetExceeded):
             return _over_budget(spent)
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
-    if isinstance(cause := error.__cause__, Refused):  # DSPy tells a refusal of ours in its words
+    if (refusal := _refusal(error)) is not None:
         told = "a model is left alone for a while, or its limits are reached"
-        return _problem(503, "refused", told, retry_after=cause.retry_after)
+        return _problem(503, "refused", told, retry_after=retry_after_of(refusal))
     if isinstance(error, UsageError):
         return _problem(422, "invalid-input", str(error))
     marked = f"e-{secrets.token_hex(6)}"
@@ -74,6 +75,14 @@ def _over_budget(error: BudgetExceeded) -> JSONResponse:
         return _problem(402, "budget", "this call would take more than one call may")
     told = "what may be spent in a day is spent"
     return _problem(429, "budget", told, retry_after=error.retry_after)
+
+
+def _refusal(error: Exception) -> BaseException | None:
+    """What refused the call before any provider was asked; DSPy tells it in words of its own."""
+    for each in (error, error.__cause__):
+        if isinstance(each, CompilmError) and not asked(each):
+            return each
+    return None
 
 
 def _is_models(error: Exception) -> bool:

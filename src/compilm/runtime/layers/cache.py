@@ -6,21 +6,22 @@ What is kept is JSON; its key is a digest, in which nothing of the request can b
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dspy import lm15
 
-from ... import canonical
 from ...engine import EnginePair, Sample
-from ...programs import models
+from ..caches.lease import keyed
 from ..caches.store import Store
+from .answers import is_worth_keeping, read, usage_of, written
 from .around import Shared
-from .kept import marked, usage_of
+from .billing import TENANT
+from .counts import Counts
+from .keys import digest_of
 from .notes import note
 from .samples import counted, is_named, settled
 from .streams import aclose, close
@@ -28,45 +29,7 @@ from .streams import aclose, close
 __all__ = ["Cache", "Counts", "is_worth_keeping", "usage_of"]
 
 _log = logging.getLogger(__name__)
-_FORMAT = "compilm-cache/1"  # in every key: what another version kept is never found
-_WHOLE = frozenset({"stop", "tool_call"})
-_NOTHING = lm15.Usage(input_tokens=0, output_tokens=0, total_tokens=0)
-
-
-def is_worth_keeping(response: Any) -> bool:
-    """Whether this answer may stand for later ones: whole, and neither refused nor filtered.
-
-    >>> from dataclasses import replace
-    >>> from compilm.testing.layer_kit import CountingEngine, request
-    >>> answer = CountingEngine().pair.sync.complete(request("yes"))
-    >>> is_worth_keeping(answer), is_worth_keeping(replace(answer, finish_reason="length"))
-    (True, False)
-    """
-    parts = response.message.parts
-    refused = any(isinstance(part, lm15.RefusalPart) for part in parts)
-    return response.finish_reason in _WHOLE and bool(parts) and not refused
-
-
-class Counts:
-    """What became of the calls of a cache: threads count into it.
-
-    `hits` were answered from the store, `misses` were asked, `writes` were kept, `failures` are
-    reads and writes that the store could not do.
-
-    >>> Counts().hits
-    0
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects the four
-        self.hits = self.misses = self.writes = self.failures = 0
-
-    def add(self, name: str) -> int:
-        """One more of these; how many there are now."""
-        with self._lock:
-            count: int = getattr(self, name) + 1
-            setattr(self, name, count)
-        return count
+_FORMAT = "compilm-cache/2"  # in every key: what another version kept is never found
 
 
 class _Asked:
@@ -125,9 +88,8 @@ class Cache:
         sample = counted()
         if sample.is_fresh or not (self.sampled or is_named(sample, request)):
             return sample
-        whose = [_FORMAT, self.tenant, self.artifact, self.source]
-        which = [sample.rollout_id, sample.index]
-        return _Call(canonical.digest([*whose, models.request_digest(request), *which]), sample)
+        whose = _FORMAT, self.tenant or TENANT.get(), self.artifact, self.source
+        return _Call(digest_of(request, *whose, sample.rollout_id, sample.index), sample)
 
     def found(self, value: bytes | None) -> Any:
         """The answer that was kept; `None`, and a miss, where there is none that can be read."""
@@ -155,29 +117,56 @@ class Cache:
             if not asked.calls:
                 del self._asked[call.key]
 
-    def value(self, call: _Call, response: Any) -> bytes | None:
-        """What to write for this answer; `None` where it is not kept, or another call writes it."""
-        if not is_worth_keeping(response):
-            return None
-        with self._lock:
-            asked = self._asked[call.key]
-            if asked.written is response:
-                return None
-            asked.written = response
-        body = models.response_to_json(response)
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    def late(self, value: bytes) -> Any:
+        """The answer that another process kept while this call waited for it; `None` if none."""
+        if (response := self._read(value)) is not None:
+            self.counts.add("shared")
+        return response
 
-    def _read(self, value: bytes) -> Any:
+    def keep(self, key: str, response: Any) -> None:
+        """Write an answer, if it is to be kept and nobody else writes it."""
         try:
-            response = models.response_from_json(json.loads(value))
-            return replace(response, usage=_NOTHING, provider_data=marked(response.usage))
-        except Exception as error:  # border: what a store holds may be anything
+            if (value := self._value(key, response)) is not None:
+                self.store.put(key, value, self.ttl)
+                self.counts.add("writes")
+        except Exception as error:  # border: a store that fails never fails a call
+            self.failed(error)
+
+    async def akeep(self, key: str, response: Any) -> None:
+        """As `keep`, in a task."""
+        try:
+            if (value := self._value(key, response)) is not None:
+                await self.store.aput(key, value, self.ttl)
+                self.counts.add("writes")
+        except Exception as error:  # border: as above
+            self.failed(error)
+
+    def whole(self, events: list[Any], request: Any) -> Any:
+        """The answer of a stream, if it can be made of its events."""
+        try:
+            return lm15.materialize_response(iter(events), request)
+        except Exception as error:  # border: what is not kept is shown all the same
             self.failed(error)
             return None
 
+    def _value(self, key: str, response: Any) -> bytes | None:
+        """What to write; `None` where it is not kept, or was, or another call writes it."""
+        is_new = response is not None and usage_of(response) is None
+        if not (is_new and is_worth_keeping(response)):
+            return None
+        with self._lock:
+            asked = self._asked[key]
+            if asked.written is response:
+                return None
+            asked.written = response
+        return written(response)
 
-def _assembled(events: list[Any], request: Any) -> Any:
-    return lm15.materialize_response(iter(events), request)
+    def _read(self, value: bytes) -> Any:
+        try:
+            return read(value)
+        except Exception as error:  # border: what a store holds may be anything
+            self.failed(error)
+            return None
 
 
 class _Caching(Shared):
@@ -188,18 +177,23 @@ class _Caching(Shared):
     def complete(self, request: Any) -> Any:
         call = self._policy.call(request)
         if isinstance(call, Sample):
-            with settled(call):
+            with settled(call), keyed(None):
                 return self._inner.complete(request)
         if (kept := self._kept(call)) is not None:
             return kept
         self._policy.begin(call)
         try:
-            with settled(call.sample):
+            with settled(call.sample), keyed(call.key):
                 response = self._inner.complete(request)
-            self._keep(call, response)
+            self._policy.keep(call.key, response)
         finally:
             self._policy.end(call)
         return response
+
+    def close(self) -> None:
+        """Close the engine below, and the store."""
+        super().close()
+        self._policy.store.close()
 
     def stream(self, request: Any) -> Iterator[Any]:
         call = self._policy.call(request)
@@ -218,7 +212,8 @@ class _Caching(Shared):
             for event in source:
                 events.append(event)
                 if event.type == "end":
-                    self._keep(call, None, events, request)
+                    whole = self._policy.whole(events, request)
+                    self._policy.keep(call.key, whole)
                 yield event
         finally:
             close(source)
@@ -232,16 +227,6 @@ class _Caching(Shared):
             value = None
         return self._policy.found(value)
 
-    def _keep(self, call: _Call, response: Any, events: Any = None, request: Any = None) -> None:
-        policy = self._policy
-        try:
-            whole = _assembled(events, request) if response is None else response
-            if (value := policy.value(call, whole)) is not None:
-                policy.store.put(call.key, value, policy.ttl)
-                policy.counts.add("writes")
-        except Exception as error:  # border: a store that fails never fails a call
-            policy.failed(error)
-
 
 class _AsyncCaching(Shared):
     def __init__(self, policy: Cache, inner: Any) -> None:
@@ -251,18 +236,23 @@ class _AsyncCaching(Shared):
     async def complete(self, request: Any) -> Any:
         call = self._policy.call(request)
         if isinstance(call, Sample):
-            with settled(call):
+            with settled(call), keyed(None):
                 return await self._inner.complete(request)
         if (kept := await self._kept(call)) is not None:
             return kept
         self._policy.begin(call)
         try:
-            with settled(call.sample):
+            with settled(call.sample), keyed(call.key):
                 response = await self._inner.complete(request)
-            await self._keep(call, response)
+            await self._policy.akeep(call.key, response)
         finally:
             self._policy.end(call)
         return response
+
+    async def aclose(self) -> None:
+        """Close the asynchronous engine below, and what the store holds of this event loop."""
+        await super().aclose()
+        await self._policy.store.aclose()
 
     def stream(self, request: Any) -> AsyncIterator[Any]:
         call = self._policy.call(request)
@@ -283,7 +273,8 @@ class _AsyncCaching(Shared):
             async for event in source:
                 events.append(event)
                 if event.type == "end":
-                    await self._keep(call, None, events, request)
+                    whole = self._policy.whole(events, request)
+                    await self._policy.akeep(call.key, whole)
                 yield event
         finally:
             await aclose(source)
@@ -296,15 +287,3 @@ class _AsyncCaching(Shared):
             self._policy.failed(error)
             value = None
         return self._policy.found(value)
-
-    async def _keep(
-        self, call: _Call, response: Any, events: Any = None, request: Any = None
-    ) -> None:
-        policy = self._policy
-        try:
-            whole = _assembled(events, request) if response is None else response
-            if (value := policy.value(call, whole)) is not None:
-                await policy.store.aput(call.key, value, policy.ttl)
-                policy.counts.add("writes")
-        except Exception as error:  # border: a store that fails never fails a call
-            policy.failed(error)

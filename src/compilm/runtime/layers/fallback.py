@@ -16,6 +16,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Any, TypeVar
 
@@ -23,23 +24,24 @@ from dspy import lm15
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
-from ...errors import DeadlineExceeded
 from .around import Shared
-from .outcomes import Kind, deadline_exceeded, kind_of, none_answered
-from .streams import aclose, aopening, close, opening
+from .order import Order, watching
+from .outcomes import deadline_exceeded
+from .resume import Resumption, blaming
+from .round import Round
+from .streams import aclose, aopening, chained, close, opening
 from .threads import Threads
 
-__all__ = ["Fallback", "Round", "Target"]
+__all__ = ["Fallback", "Target"]
 
 Call = TypeVar("Call", bound="Future[Any] | asyncio.Task[Any]")
-_NEXT: frozenset[Kind] = frozenset(
-    {"refused", "limited", "failed", "garbled", "elsewhere", "account"}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """A provider of a chain: its name in errors, its engines, and its model if it is another.
+
+    `prefills` says that it goes on from the beginning of an answer that a request ends with.
 
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> Target("openai", CountingEngine().pair, model="gpt-5-mini").asked(request("hi")).model
@@ -49,61 +51,11 @@ class Target:
     name: str
     pair: EnginePair
     model: str | None = None
+    prefills: bool = False
 
     def asked(self, request: Any) -> Any:
         """The request as this provider is asked it."""
         return request if self.model is None else replace(request, model=self.model)
-
-
-class Round:
-    """One round over a chain, as a state: who is next, who is out, who failed, how it ends.
-
-    >>> round = Round(("a", "b"))
-    >>> round.start(), round.failed(0, lm15.ServerError("down"), left=9.0), round.start()
-    (0, None, 1)
-    >>> type(round.failed(1, lm15.ServerError("down"), left=9.0)).__name__
-    'NoneAnswered'
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._started = 0
-        self.failures: list[tuple[str, Exception]] = []
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is one more to ask."""
-        return self._started < len(self._names)
-
-    @property
-    def out(self) -> int:
-        """How many are asked and have not failed."""
-        return self._started - len(self.failures)
-
-    def start(self) -> int:
-        """The place of the one that is asked now."""
-        self._started += 1
-        return self._started - 1
-
-    def failed(self, place: int, error: Exception, left: float) -> Exception | None:
-        """Note a failure: what the round ends with, or `None` if it goes on."""
-        self.failures.append((self._names[place], error))
-        if kind_of(error) not in _NEXT:
-            return error
-        is_over = self.out == 0 and (not self.is_open or left <= 0)
-        return self._end() if is_over else None
-
-    def _end(self) -> Exception:
-        last = self.failures[-1][1]
-        if len(self.failures) == 1:
-            return last
-        told = none_answered(self.failures)
-        kinds = {kind_of(error) for _, error in self.failures}
-        if isinstance(last, DeadlineExceeded) or kinds == {"elsewhere"}:
-            # Callers look for these very classes: time is over, or the request is too much.
-            last.add_note(str(told))
-            return last
-        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +66,9 @@ class Fallback:
     design/runtime.md), when `accept` refuses an answer, and, with `hedge`, when there is no
     answer after so many seconds: then both go on, the first answer wins and the other call is
     cancelled (a thread is left behind). The answer's `model` says who gave it. A stream falls
-    back until its first delta; what fails after it passes. One failure passes as it is; of
-    several, `NoneAnswered` holds all.
+    back until its first delta; what fails after it passes, or with `resume` is gone on with, if it
+    is plain text: the next provider, or else the same, is asked for the rest. One failure passes
+    as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.
 
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> down = CountingEngine(lambda _: lm15.ServerError("down"))
@@ -129,12 +82,15 @@ class Fallback:
     name: str = "first"
     hedge: float | None = None
     accept: Callable[[Any], bool] | None = None
+    order: Order | None = None
+    resume: bool = False
+    prefills: bool = False
     clock: Clock = SYSTEM_CLOCK
     threads: Threads = field(default_factory=Threads, repr=False)
 
     def __call__(self, inner: EnginePair) -> EnginePair:
-        chain = (Target(self.name, inner), *self.others)
-        return EnginePair(_Falling(self, chain), _AsyncFalling(self, chain))
+        targets = (Target(self.name, inner, prefills=self.prefills), *self.others)
+        return EnginePair(_Falling(self, targets), _AsyncFalling(self, targets))
 
     def checked(self, response: Any) -> Any:
         """An answer that is accepted; one that is not is a failure like another."""
@@ -142,6 +98,11 @@ class Fallback:
             told = f"its answer was not accepted ({response.finish_reason})"
             raise lm15.ProviderError(told, provider_code="rejected")
         return response
+
+    def heard(self, place: int, request: Any, answer: Any) -> None:
+        """Tell the order what an answer, or the end of its stream, used."""
+        if self.order is not None:
+            self.order.used(place, request, answer.usage)
 
     def left(self) -> float:
         """Seconds to the deadline of this call."""
@@ -154,12 +115,33 @@ class Fallback:
 
 
 class _Chain(Shared):
-    def __init__(self, policy: Fallback, chain: tuple[Target, ...]) -> None:
+    def __init__(self, policy: Fallback, targets: tuple[Target, ...]) -> None:
         super().__init__(None)
-        self._policy, self._chain = policy, chain
+        self._policy, self._chain = policy, targets
 
-    def _round(self) -> Round:
-        return Round([target.name for target in self._chain])
+    def _round(self, request: Any, *, is_stream: bool = False) -> tuple[Round, list[int]]:
+        """A round over the chain, and which of its members is at each place of the round."""
+        order, members = self._policy.order, list(range(len(self._chain)))
+        if order is not None:
+            members = order.ranked(request, self._policy.clock.now(), is_stream=is_stream)
+        return Round([self._chain[member].name for member in members]), members
+
+    def _telling(self, request: Any) -> Resumption:
+        """The stream as the caller will see it; each of the chain may break once."""
+        return Resumption(request, len(self._chain) if self._policy.resume else 0)
+
+    def _rest(
+        self, told: Resumption, members: list[int], member: int, error: Exception
+    ) -> tuple[Round, list[int]]:
+        """The round that goes on with a stream which broke; the error, where none does."""
+        if self._policy.left() <= 0 or not told.broke(self._chain[member].name, error):
+            raise error
+        # Those before it have just failed; the one that broke is better than none.
+        left = [*members[members.index(member) + 1 :], member]
+        return Round([self._chain[each].name for each in left]), left
+
+    def _watched(self, member: int, *, is_stream: bool = False) -> Any:
+        return watching(self._policy.order, member, self._policy.clock, is_stream=is_stream)
 
     def _go_on(self, round_: Round, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
@@ -191,29 +173,34 @@ class _Falling(_Chain):
     def complete(self, request: Any) -> Any:
         if self._policy.hedge is not None:
             return self._race(request)
-        return self._each(lambda target: self._asked(target, request))
+        return self._each(self._round(request), partial(self._asked, request))
 
-    def _asked(self, target: Target, request: Any) -> Any:
-        return self._policy.checked(target.pair.sync.complete(target.asked(request)))
+    def _asked(self, request: Any, member: int) -> Any:
+        target = self._chain[member]
+        asked = target.asked(request)
+        with self._watched(member):
+            answer = self._policy.checked(target.pair.sync.complete(asked))
+        self._policy.heard(member, asked, answer)
+        return answer
 
-    def _each(self, attempt: Callable[[Target], Any]) -> Any:
-        round_ = self._round()
+    def _each(self, begun: tuple[Round, list[int]], attempt: Callable[[int], Any]) -> Any:
+        round_, members = begun
         while True:
             place = round_.start()
             try:
-                return attempt(self._chain[place])
+                return attempt(members[place])
             except Exception as error:  # border: classified by the round, which raises or goes on
                 self._go_on(round_, place, error)
 
     def _race(self, request: Any) -> Any:
-        round_, threads = self._round(), self._policy.threads
+        (round_, members), threads = self._round(request), self._policy.threads
         calls: dict[Future[Any], int] = {}
         done: Future[Any] | None = None
         try:
             while True:
                 if done is None or round_.out == 0:
                     place = round_.start()
-                    calls[threads.run(partial(self._asked, self._chain[place], request))] = place
+                    calls[threads.run(partial(self._asked, request, members[place]))] = place
                 done = self._first(calls, round_.is_open)
                 if done is not None:
                     place = calls.pop(done)
@@ -235,16 +222,28 @@ class _Falling(_Chain):
         return self._done(calls, is_open)
 
     def stream(self, request: Any) -> Iterator[Any]:
-        def opened(target: Target) -> tuple[list[Any], Any]:
-            source = target.pair.sync.stream(target.asked(request))
-            return opening(source), source
+        told, begun = self._telling(request), self._round(request, is_stream=True)
+        broken: Exception | None = None
+        while True:
+            with blaming(broken):
+                member, head, source = self._each(begun, partial(self._opened, told))
+            try:
+                for event in chain(head, source):
+                    if event.type == "end":
+                        self._policy.heard(member, request, event)
+                    yield from told.shown(event)
+                return
+            except Exception as error:  # border: it is gone on with, or it passes
+                begun, broken = self._rest(told, begun[1], member, error), error
+            finally:
+                close(source)
 
-        head, source = self._each(opened)
-        try:
-            yield from head
-            yield from source
-        finally:
-            close(source)
+    def _opened(self, told: Resumption, member: int) -> tuple[int, list[Any], Any]:
+        target = self._chain[member]
+        with self._watched(member, is_stream=True):
+            asked = target.asked(told.asked(prefills=target.prefills))
+            source = target.pair.sync.stream(asked)
+            return member, opening(source), source
 
 
 def _ring(one: Future[None]) -> None:
@@ -256,30 +255,37 @@ class _AsyncFalling(_Chain):
     async def complete(self, request: Any) -> Any:
         if self._policy.hedge is not None:
             return await self._race(request)
-        return await self._each(lambda target: self._asked(target, request))
+        return await self._each(self._round(request), partial(self._asked, request))
 
-    async def _asked(self, target: Target, request: Any) -> Any:
-        answer = await target.pair.asynchronous.complete(target.asked(request))
-        return self._policy.checked(answer)
+    async def _asked(self, request: Any, member: int) -> Any:
+        target = self._chain[member]
+        asked = target.asked(request)
+        with self._watched(member):
+            answer = self._policy.checked(await target.pair.asynchronous.complete(asked))
+        self._policy.heard(member, asked, answer)
+        return answer
 
-    async def _each(self, attempt: Callable[[Target], Awaitable[Any]]) -> Any:
-        round_ = self._round()
+    async def _each(
+        self, begun: tuple[Round, list[int]], attempt: Callable[[int], Awaitable[Any]]
+    ) -> Any:
+        round_, members = begun
         while True:
             place = round_.start()
             try:
-                return await attempt(self._chain[place])
+                return await attempt(members[place])
             except Exception as error:  # border: classified by the round, which raises or goes on
                 self._go_on(round_, place, error)
 
     async def _race(self, request: Any) -> Any:
-        round_ = self._round()
+        round_, members = self._round(request)
         calls: dict[asyncio.Task[Any], int] = {}
         done: asyncio.Task[Any] | None = None
         try:
             while True:
                 if done is None or round_.out == 0:
                     place = round_.start()
-                    calls[asyncio.ensure_future(self._asked(self._chain[place], request))] = place
+                    asked = self._asked(request, members[place])
+                    calls[asyncio.ensure_future(asked)] = place
                 done = await self._first(calls, round_.is_open)
                 if done is not None:
                     place = calls.pop(done)
@@ -309,15 +315,26 @@ class _AsyncFalling(_Chain):
         return self._done(calls, is_open)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
-        async def opened(target: Target) -> tuple[list[Any], Any]:
-            source = target.pair.asynchronous.stream(target.asked(request))
-            return await aopening(source), source
+        told, begun = self._telling(request), self._round(request, is_stream=True)
+        broken: Exception | None = None
+        while True:
+            with blaming(broken):
+                member, head, source = await self._each(begun, partial(self._opened, told))
+            try:
+                async for event in chained(head, source):
+                    if event.type == "end":
+                        self._policy.heard(member, request, event)
+                    for each in told.shown(event):
+                        yield each
+                return
+            except Exception as error:  # border: it is gone on with, or it passes
+                begun, broken = self._rest(told, begun[1], member, error), error
+            finally:
+                await aclose(source)
 
-        head, source = await self._each(opened)
-        try:
-            for event in head:
-                yield event
-            async for event in source:
-                yield event
-        finally:
-            await aclose(source)
+    async def _opened(self, told: Resumption, member: int) -> tuple[int, list[Any], Any]:
+        target = self._chain[member]
+        with self._watched(member, is_stream=True):
+            asked = target.asked(told.asked(prefills=target.prefills))
+            source = target.pair.asynchronous.stream(asked)
+            return member, await aopening(source), source

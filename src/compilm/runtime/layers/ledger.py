@@ -18,10 +18,10 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, Layer
 from ...prices import Charge, Prices, Tokens
 from ...programs.calling import calling
+from .answers import usage_of
 from .around import around
 from .billing import TENANT, may_be_billed
 from .book import Book, Entry
-from .kept import usage_of
 
 __all__ = ["Bill", "Ledger", "billed"]
 

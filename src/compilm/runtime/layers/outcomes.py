@@ -16,6 +16,7 @@ from ... import errors
 
 __all__ = [
     "Kind",
+    "asked",
     "budget_exceeded",
     "circuit_open",
     "deadline_exceeded",
@@ -81,6 +82,18 @@ def _kind_of_all(kinds: Sequence[Kind]) -> Kind:
     """A chain may be asked again if one of its members may."""
     ranked: tuple[Kind, ...] = ("failed", "garbled", "limited", "refused", "account", "elsewhere")
     return next((kind for kind in ranked if kind in kinds), "own")
+
+
+def asked(error: BaseException) -> float:
+    """The share of the providers that were asked: 0 for a refusal of ours, else 1; of a chain, its.
+
+    >>> refused, failed = circuit_open("a", "it failed", 1.0), lm15.ServerError("down")
+    >>> asked(refused), asked(failed), asked(none_answered([("a", refused), ("b", failed)]))
+    (0.0, 1.0, 0.5)
+    """
+    if isinstance(error, errors.NoneAnswered) and error.failures:
+        return sum(asked(each) for _, each in error.failures) / len(error.failures)
+    return 0.0 if isinstance(error, errors.Refused) else 1.0
 
 
 def retry_after_of(error: BaseException) -> float | None:

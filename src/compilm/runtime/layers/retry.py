@@ -9,18 +9,20 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
 from .around import Shared
 from .notes import note
-from .outcomes import kind_of, retry_after_of
+from .outcomes import asked, kind_of, retry_after_of
 from .streams import aclose, aopening, close, opening
 
 __all__ = ["Retry"]
 
 _PASSING = frozenset({"limited", "failed", "garbled"})
+_LEAST = 0.05  # seconds: what costs no attempt costs time, or it would never end
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class Retry:
 
     Repeated are rate limits, timeouts, server and transport errors, and answers that cannot be
     read; a refusal of ours, if it says to ask again within `soon`. Everything else passes at once,
-    and so does the last error. No wait is begun that would end after the deadline. A stream is
-    asked for again until its first delta, not after.
+    and so does the last error. Where there is a deadline, a refusal is no attempt, and a chain of
+    which half was refused is half of one: nobody else was asked. No wait is begun that would end
+    after the deadline. A stream is asked for again until its first delta, not after.
 
     >>> Retry(attempts=2).wait(1, retry_after=90.0)
     30.0
@@ -46,30 +49,41 @@ class Retry:
     def __call__(self, inner: EnginePair) -> EnginePair:
         return EnginePair(_Retrying(self, inner.sync), _AsyncRetrying(self, inner.asynchronous))
 
-    def wait(self, failures: int, *, retry_after: float | None = None) -> float:
+    def wait(self, failures: float, *, retry_after: float | None = None) -> float:
         """Seconds to wait after this many failures, all told."""
         if retry_after is not None and retry_after >= 0:
             return min(float(retry_after), self.cap)
         return self.rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (failures - 1)))
 
-    def again(self, error: Exception, failures: int, left: float = float("inf")) -> float | None:
+    def counted(self, error: Exception, left: float) -> float:
+        """How many of `attempts` this failure is; without a deadline nothing else ends refusals."""
+        return 1.0 if left == inf else asked(error)
+
+    def again(self, error: Exception, failures: float, left: float = inf) -> float | None:
         """Seconds to wait before trying once more, if `left` allows it; `None` gives up."""
-        kind, hint = kind_of(error), retry_after_of(error)
-        is_soon = kind == "refused" and hint is not None and hint <= self.soon
-        if failures >= self.attempts or not (kind in _PASSING or is_soon):
+        if self.attempts == 1 or failures > self.attempts - 1:
             return None
-        wait = self.wait(failures, retry_after=hint)
-        return wait if wait < left else None
+        wait = self._passes(error, failures)
+        return wait if wait is not None and wait < left else None
+
+    def _passes(self, error: Exception, failures: float) -> float | None:
+        """Seconds after which it may have passed, if it may."""
+        kind, hint = kind_of(error), retry_after_of(error)
+        if kind == "refused":
+            is_soon = not asked(error) and hint is not None and hint <= self.soon
+            return max(hint or 0.0, _LEAST) if is_soon else None
+        return self.wait(failures, retry_after=hint) if kind in _PASSING else None
 
     def run(self, attempt: Callable[[], Any]) -> Any:
         """What the first attempt gives that does not fail."""
-        failures = 0
+        failures = 0.0
         while True:
             try:
                 return attempt()
             except Exception as error:  # border: classified here, passed on unless it may pass
-                failures += 1
-                wait = self.again(error, failures, remaining(self.clock.now()))
+                left = remaining(self.clock.now())
+                failures += self.counted(error, left)
+                wait = self.again(error, failures, left)
                 if wait is None:
                     raise
                 note("retry", wait=wait, error=type(error).__name__)
@@ -77,13 +91,14 @@ class Retry:
 
     async def arun(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
         """As `run`, in a task."""
-        failures = 0
+        failures = 0.0
         while True:
             try:
                 return await attempt()
             except Exception as error:  # border: classified here, passed on unless it may pass
-                failures += 1
-                wait = self.again(error, failures, remaining(self.clock.now()))
+                left = remaining(self.clock.now())
+                failures += self.counted(error, left)
+                wait = self.again(error, failures, left)
                 if wait is None:
                     raise
                 note("retry", wait=wait, error=type(error).__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from dspy import lm15
 
-__all__ = ["Progress", "aclose", "aopening", "close", "opening"]
+__all__ = ["Progress", "aclose", "aopening", "chained", "close", "opening"]
 
 
 class Progress:
@@ -58,6 +58,14 @@ async def aopening(source: AsyncIterator[Any]) -> list[Any]:
         await aclose(source)
         raise
     return events
+
+
+async def chained(head: list[Any], source: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The events that were read, then those that come."""
+    for event in head:
+        yield event
+    async for event in source:
+        yield event
 
 
 def close(source: Any) -> None:

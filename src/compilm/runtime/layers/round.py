@@ -1,0 +1,66 @@
+"""One round over a chain of providers, as a state without a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import DeadlineExceeded
+from .outcomes import Kind, kind_of, none_answered
+
+__all__ = ["Round"]
+
+_NEXT: frozenset[Kind] = frozenset(
+    {"refused", "limited", "failed", "garbled", "elsewhere", "account"}
+)
+
+
+class Round:
+    """One round over a chain, as a state: who is next, who is out, who failed, how it ends.
+
+    >>> from dspy import lm15
+    >>> round = Round(("a", "b"))
+    >>> round.start(), round.failed(0, lm15.ServerError("down"), left=9.0), round.start()
+    (0, None, 1)
+    >>> type(round.failed(1, lm15.ServerError("down"), left=9.0)).__name__
+    'NoneAnswered'
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._started = 0
+        self.failures: list[tuple[str, Exception]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one more to ask."""
+        return self._started < len(self._names)
+
+    @property
+    def out(self) -> int:
+        """How many are asked and have not failed."""
+        return self._started - len(self.failures)
+
+    def start(self) -> int:
+        """The place of the one that is asked now."""
+        self._started += 1
+        return self._started - 1
+
+    def failed(self, place: int, error: Exception, left: float) -> Exception | None:
+        """Note a failure: what the round ends with, or `None` if it goes on."""
+        self.failures.append((self._names[place], error))
+        if kind_of(error) not in _NEXT:
+            return error
+        is_over = self.out == 0 and (not self.is_open or left <= 0)
+        return self._end() if is_over else None
+
+    def _end(self) -> Exception:
+        last = self.failures[-1][1]
+        if len(self.failures) == 1:
+            return last
+        told = none_answered(self.failures)
+        kinds = {kind_of(error) for _, error in self.failures}
+        if isinstance(last, DeadlineExceeded) or kinds == {"elsewhere"}:
+            # Callers look for these very classes: time is over, or the request is too much.
+            last.add_note(str(told))
+            return last
+        return told
