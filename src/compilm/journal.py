@@ -59,8 +59,8 @@ class Journal(Protocol):
     def extend(self, records: Sequence[Record]) -> None:
         """All of these, or none, in one go; for what need not be there at once.
 
-        A body may hold what JSON has, and numbers that are not finite become null. Watchers are
-        not told.
+        A body may hold what orjson takes: `orjson.Fragment` for what is JSON already, and numbers
+        that are not finite become null. Watchers are not told.
         """
         ...
 

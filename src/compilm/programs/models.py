@@ -13,8 +13,8 @@ from typing import Any
 import dspy
 from dspy import lm15
 
-# DSPy exports no public (de)serializer for its request and response values; this one line is the
-# only place that reaches for the vendored one.
+# DSPy exports no public (de)serializer for its request and response values; this line and one in
+# requests.py are the only places that reach for the vendored one.
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
 
 from .. import canonical
@@ -29,7 +29,6 @@ __all__ = [
     "is_embedded",
     "is_infrastructure",
     "request_digest",
-    "request_to_json",
     "response_from_json",
     "response_to_json",
     "role_lm",
@@ -89,42 +88,6 @@ def request_digest(request: lm15.Request) -> str:
     'sha256:7e6'
     """
     return canonical.digest(request_to_dict(request))
-
-
-def request_to_json(request: lm15.Request) -> dict[str, Any]:
-    """A request as plain JSON, for a trace; its digest is the request's.
-
-    >>> from dspy.lm15 import Message, Request
-    >>> request = Request(model="m", messages=(Message.user("hi"),))
-    >>> canonical.digest(request_to_json(request)) == request_digest(request)
-    True
-    """
-    said = [_as_text(message) for message in request.messages]
-    if None in said:
-        return dict(request_to_dict(request))
-    # lm15 takes a message of demonstrations apart in several steps; these are most of a request.
-    return {**request_to_dict(_Shell(request)), "messages": said}
-
-
-def _as_text(message: lm15.Message) -> dict[str, Any] | None:
-    """A message of plain text as lm15 writes it; `None` for another."""
-    parts = message.parts
-    if message.continuation or not all(
-        type(part) is lm15.TextPart and not part.continuation for part in parts
-    ):
-        return None
-    said = [{"type": "text", "text": part.text} for part in parts]
-    return {"role": message.role, "parts": said}
-
-
-class _Shell:
-    """A request without its messages."""
-
-    messages = ()
-
-    def __init__(self, request: lm15.Request) -> None:
-        self.model, self.system = request.model, request.system
-        self.tools, self.config = request.tools, request.config
 
 
 def response_to_json(response: lm15.Response) -> dict[str, Any]:

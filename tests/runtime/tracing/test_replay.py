@@ -15,9 +15,10 @@ from tests.runtime.tracing.desk import ANSWER, Desk, Kept, stacked
 
 from compilm.errors import UsageError
 from compilm.journal import Record
-from compilm.programs.models import request_digest, request_to_json
+from compilm.programs.models import request_digest
+from compilm.programs.requests import request_to_json
 from compilm.runtime.load import load
-from compilm.runtime.tracing import Trace
+from compilm.runtime.tracing import Trace, body
 from compilm.runtime.tracing.replay import Replay
 from compilm.testing.engines import scripted_lm
 
@@ -36,6 +37,35 @@ def test_the_same_outputs_come_from_the_trace_alone() -> None:
     again, replay = replayed(kept)
     assert again.toDict() == first.toDict() == replay.outputs
     assert replay.missing == 0
+
+
+def shown() -> Desk:
+    """A program with demonstrations, which are the same bytes in each of its prompts."""
+    program = Desk()
+    for n in range(4):
+        demo = dspy.Example(question=f"{n}+{n}?", reasoning="sums", answer=f"“{2 * n}”\n\\")
+        program.draft.predict.demos.append(demo.with_inputs("question"))
+    return program
+
+
+def test_demonstrations_that_are_written_once_are_in_each_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[Any] = []
+    own = body.message_as_text
+    monkeypatch.setattr(body, "message_as_text", lambda one: written.append(one) or own(one))
+    kept = Kept(shown, stacked([ANSWER]))
+    kept.runtime(question="2+2?")
+    kept.runtime(question="3+3?")
+    first, second = kept.traces()
+    for trace, question in ((first, "2+2?"), (second, "3+3?")):
+        messages = trace.calls[0].texts["request"]["messages"]
+        assert len(messages) == 9
+        assert "“6”\n\\" in messages[-2]["parts"][0]["text"]
+        assert question in messages[-1]["parts"][0]["text"]
+        again, replay = replayed(kept, trace)
+        assert (again.toDict(), replay.missing) == (replay.outputs, 0)
+    assert len(written) == 8
 
 
 def test_what_was_answered_by_a_fallback_is_answered_so_again() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import dspy
 
 from ...programs.calling import path_of
-from ...programs.models import request_to_json, response_to_json
+from ...programs.models import response_to_json
+from ...programs.requests import message_as_text, request_to_json
 from .live import LiveSpan, LiveTrace, Step
 from .span import FORMAT
 
@@ -149,7 +151,20 @@ def _answer(trace: LiveTrace, span: LiveSpan) -> dict[str, Any]:
 def _texts(span: LiveSpan) -> dict[str, Any]:
     if span.request is None:
         return span.texts or {}
-    said = {"request": request_to_json(span.request)}
+    prefix = span.prefix
+    begun = () if prefix is None else prefix.kept("trace", lambda: _written(prefix.messages))
+    said = {"request": request_to_json(span.request, begun)}
     if span.response is not None:
         said["response"] = response_to_json(span.response)
     return said
+
+
+def _written(messages: Iterable[Any]) -> tuple[Any, ...]:
+    """Messages as the bytes of their JSON: most of a prompt with demonstrations is the same bytes.
+
+    Of those that are no plain text, none.
+    """
+    import orjson
+
+    plain = [message_as_text(message) for message in messages]
+    return () if None in plain else tuple(orjson.Fragment(orjson.dumps(one)) for one in plain)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import dspy
 
 from ...clock import Clock
-from ...engine import SAMPLE
+from ...engine import SAMPLE, Prefix, prefix_of
 from ...prices import Prices
 from .values import snapshot, snapshots
 
@@ -52,6 +52,7 @@ class LiveSpan:
     events: list[tuple[str, float, dict[str, Any]]] | None = None
     request: Any = None
     response: Any = None
+    prefix: Prefix | None = None  # what the request begins with, where it was rendered once
     modules: Any = None  # DSPy's, that were calling when this call was made
     texts: dict[str, Any] | None = None
 
@@ -154,6 +155,8 @@ class LiveTrace:
             made.sample = (sample.rollout_id, sample.index)
         if stream:
             made.streams = 0.0
+        if self.keeps_texts:
+            made.prefix = prefix_of(request)
         return made
 
     def predicted(
