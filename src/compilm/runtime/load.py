@@ -26,6 +26,7 @@ from .layers.trace import heard
 from .tracing import Tracer
 from .tracing.live import SETTING, Steps
 from .tracing.origin import origin
+from .untraced import UNTRACED
 
 __all__ = ["Runtime", "load"]
 
@@ -98,10 +99,10 @@ class Runtime:
         trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
         settings = {"lm": self.roles[DEFAULT], "adapter": self._asks, "disable_history": True}
         if trace is None:
-            with dspy.context(**settings, trace=None):
+            with dspy.context(**settings, trace=UNTRACED):
                 yield _same
         else:
-            steps = Steps(trace) if trace.keeps_texts else None
+            steps = Steps(trace) if trace.keeps_texts else UNTRACED
             with trace, dspy.context(**settings, trace=steps, **{SETTING: trace}):
                 yield trace.answered
 
