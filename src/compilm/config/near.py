@@ -10,7 +10,7 @@ __all__ = ["semantic"]
 
 _KNOWN = {"threshold", "entries", "embedder", "same_words"}
 _EXPECTED = (
-    'expected { threshold = 0.95 }, above 0 and up to 1; also entries = 10000, same_words = true, '
+    "expected { threshold = 0.95 }, above 0 and up to 1; also entries = 10000, same_words = true, "
     'embedder = "package.module:attribute"'
 )
 

@@ -15,9 +15,7 @@ from .keys import digest_of
 __all__ = ["Asked", "asked_of"]
 
 # How DSPy's adapters set the inputs apart, and what they say after the last: the same each time.
-_FORM = re.compile(
-    r"(^\[\[ ## \w+ ## \]\]$|^</?\w+>$|\n\nRespond with [^\n]*\Z)", re.MULTILINE
-)
+_FORM = re.compile(r"(^\[\[ ## \w+ ## \]\]$|^</?\w+>$|\n\nRespond with [^\n]*\Z)", re.MULTILINE)
 
 
 class Asked(NamedTuple):

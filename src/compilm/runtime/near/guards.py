@@ -46,6 +46,12 @@ def _within(text: Reading, known: Container[str]) -> list[str]:
     return [item for item in text.items if item in known]
 
 
+def _order(one: Reading, other: Reading) -> bool:
+    """What both texts say, they say in one order."""
+    both = set(one.items) & set(other.items) - LIGHT
+    return _within(one, both) == _within(other, both)
+
+
 def _negations(text: Reading) -> list[tuple[str, str]]:
     """Each negation, and what follows it."""
     items = [item for item in text.items if item not in LIGHT]
@@ -73,6 +79,7 @@ GUARDS: Final[Mapping[str, Guard]] = MappingProxyType(
         "units": _meant(UNITS),
         "times": _meant(TIMES),
         "persons": _meant(PERSONS),
+        "order": _order,
         WORDS: _same(lambda text: [item for item in text.items if item not in LIGHT]),
     }
 )
@@ -83,7 +90,7 @@ a sign between letters, as it stands. names: words with a capital where none was
 what stands in quotes. signs: comparisons, currencies, brackets, pictures. negations: `not`,
 `without`, `except`, `un-`…, and what follows. switches: words that turn a question (`before`,
 `all`, `maximum`, `from`). questions: what is asked, and modals. units, times, persons: `km`,
-`yesterday`, `my`. words: every word in its order, but for articles and courtesy.
+`yesterday`, `my`. order: what both say stands in one order. words: every word in its order, but for articles and courtesy.
 """
 
 

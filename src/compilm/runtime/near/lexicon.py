@@ -98,12 +98,35 @@ SWITCHES: Final = _each(
     "near", "far", "inside", "outside", "deposit", "withdraw withdrawal", "import", "export",
     "encode", "decode", "encrypt", "decrypt", "approve approves approved", "once", "twice",
     "single", "double", "half", "almost", "exactly", "approximately", "also", "too", "still",
+    "forward forwards", "backward backwards back", "upward upwards", "downward downwards", "red",
+    "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown", "black", "white",
+    "gray grey", "gold golden", "silver", "dark", "light bright",
 )  # fmt: skip
 
 QUESTIONS: Final = _each(
-    "who whom", "whose", "when", "where", "why", "which", "what", "how", "many", "much", "often",
-    "can could", "may", "might", "must", "should shall", "will would", "whether", "list show find "
-    "give return display", "explain describe", "compare", "summarize summarise", "translate",
+    "who whom",
+    "whose",
+    "when",
+    "where",
+    "why",
+    "which",
+    "what",
+    "how",
+    "many",
+    "much",
+    "often",
+    "can could",
+    "may",
+    "might",
+    "must",
+    "should shall",
+    "will would",
+    "whether",
+    "list show find give return display",
+    "explain describe",
+    "compare",
+    "summarize summarise",
+    "translate",
 )
 
 PERSONS: Final = _each(
@@ -173,7 +196,7 @@ FOREIGN: Final = _set(
     "non sono per perché quando dove mio het een niet van ik voor hoe wat waar mijn o os um uma não "
     "não é com meu och är inte det jag på til og ikke jeg nie jest się na do jak czy ve bir için "
     "mi bu ne yang dan tidak saya untuk"
-) - {"do", "la"}
+) - _set("do la o e y é non per van dan est pour os con")
 
 # Names that mean something else in small letters: their capitals must be the same.
 AMBIGUOUS: Final = _set(

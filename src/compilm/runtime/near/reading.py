@@ -92,7 +92,7 @@ def _items(chunk: str, is_first: bool, names: set[str]) -> Iterator[str]:
         yield "#" + _value(core, *number.groups(""))
     elif ordinal := _ORDINAL.fullmatch(core):
         yield f"#{int(ordinal[1])}th"
-    elif _CODE.search(core) and not re.fullmatch(r"[^\W\d_]+[$€£¥%]", core):
+    elif _CODE.search(core) and any(map(str.isalnum, core)):
         yield "@" + core
     else:
         for word in _WORD.findall(core):
