@@ -12,7 +12,15 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from .lexicon import (
-    AMBIGUOUS, LIGHT, NEGATIONS, NEGATIVE_FORMS, PERSONS, QUESTIONS, SWITCHES, TIMES, UNITS,
+    AMBIGUOUS,
+    LIGHT,
+    NEGATIONS,
+    NEGATIVE_FORMS,
+    PERSONS,
+    QUESTIONS,
+    SWITCHES,
+    TIMES,
+    UNITS,
 )  # fmt: skip
 from .reading import Reading
 
@@ -90,7 +98,8 @@ a sign between letters, as it stands. names: words with a capital where none was
 what stands in quotes. signs: comparisons, currencies, brackets, pictures. negations: `not`,
 `without`, `except`, `un-`…, and what follows. switches: words that turn a question (`before`,
 `all`, `maximum`, `from`). questions: what is asked, and modals. units, times, persons: `km`,
-`yesterday`, `my`. order: what both say stands in one order. words: every word in its order, but for articles and courtesy.
+`yesterday`, `my`. order: what both say stands in one order. words: every word in its order, but
+for articles and courtesy.
 """
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "PERSONS",
     "QUESTIONS",
     "SHORT_FORMS",
+    "STARTERS",
     "SWITCHES",
     "TIMES",
     "UNITS",
@@ -34,6 +35,10 @@ def _each(*lines: str) -> Mapping[str, str]:
     return {word: line.split()[0] for line in lines for word in line.split()}
 
 
+def _list(text: str) -> list[str]:
+    return text.split()
+
+
 def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -41,26 +46,22 @@ def _set(text: str) -> frozenset[str]:
 # Left out of the comparison of words: with or without them, a question asks the same.
 LIGHT: Final = _set("a an the please kindly")
 
+_SMALL = _list(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TENS = _list("twenty thirty forty fifty sixty seventy eighty ninety")
+_NTHS = _list("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
 NUMBERS: Final[Mapping[str, int]] = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split()
-    )
-} | {
-    word: 10 * value
-    for value, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2
-    )
-} | {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}  # fmt: skip
-
-ORDINALS: Final[Mapping[str, int]] = {
-    word: value
-    for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
-        start=1,
-    )
+    **{word: value for value, word in enumerate(_SMALL)},
+    **{word: 10 * value for value, word in enumerate(_TENS, start=2)},
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 10**6,
+    "billion": 10**9,
 }
+ORDINALS: Final[Mapping[str, int]] = {word: value for value, word in enumerate(_NTHS, start=1)}
 
 NEGATIONS: Final = _set(
     "not no never none nobody nothing nowhere neither nor without except excepting excluding "
@@ -82,9 +83,9 @@ SWITCHES: Final = _each(
     "up", "down", "out", "on", "off", "in into", "onto", "from", "to", "by", "for", "against",
     "with", "between", "through", "about", "per", "than", "if", "same", "different", "equal",
     "first", "last latest", "next", "previous", "old older oldest", "new newer newest", "young "
-    "younger youngest", "open opens opened opening", "close closes closed closing", "start starts "
-    "begin begins", "stop stops end ends finish", "buy buys bought", "sell sells sold", "send sends "
-    "sent sending", "receive receives received get gets got", "accept accepts accepted", "decline "
+    "younger youngest", "open opens opened opening", "close closes closed closing", "start "
+    "starts begin begins", "stop stops end ends finish", "buy buys bought", "sell sells sold", "send "
+    "sends sent sending", "receive receives received get gets got", "accept accepts accepted", "decline "
     "declines declined reject rejects rejected", "cancel cancels cancelled canceled", "confirm "
     "confirms confirmed", "enable enables enabled activate activates activated", "disable disables "
     "disabled deactivate deactivated", "allow allows allowed permit permitted", "block blocks "
@@ -190,16 +191,24 @@ ENGLISH: Final = _set(
 )
 # Common words of other languages that are no English ones.
 FOREIGN: Final = _set(
-    "der das und ist nicht kein keine ein eine ich sie wir mit für auf von zu wie warum wann wo "
-    "le la les des du une est et pas je vous nous dans pour sur avec que qui où quand comment mon "
-    "el los las una y es en por con para como qué cuál cuándo dónde mi su del al il lo gli di che "
-    "non sono per perché quando dove mio het een niet van ik voor hoe wat waar mijn o os um uma não "
-    "não é com meu och är inte det jag på til og ikke jeg nie jest się na do jak czy ve bir için "
-    "mi bu ne yang dan tidak saya untuk"
-) - _set("do la o e y é non per van dan est pour os con")
+    "der das und ist nicht kein keine ein eine ich sie wir mit für auf von zu wie warum wann wo le "
+    "les des du une et pas je vous nous dans sur avec que qui où quand comment mon el los las una "
+    "es en por para como qué cuál cuándo dónde mi su del al il lo gli di che sono perché quando "
+    "dove mio het een niet ik voor hoe wat waar mijn um uma não com meu och är inte det jag på til "
+    "og ikke jeg nie jest się na jak czy ve bir için bu ne yang tidak saya untuk"
+)
 
 # Names that mean something else in small letters: their capitals must be the same.
 AMBIGUOUS: Final = _set(
     "US IT WHO AM IN OR May March August Polish Turkey China Mark Bill Rose "
     "Amber Reading Nice Mobile Apple Amazon Windows Word Excel Access Visa Target Gap Oracle Will"
+)
+
+# With these a sentence begins; another capital there may be that of a name.
+STARTERS: Final = ENGLISH | _set(
+    "a an in on at as so but no yes i me tell show find list give get count return display select "
+    "explain describe compare summarize translate write please hi hello hey good quick thanks "
+    "thank cheers dear also then let is it do am may might must need want help make check see "
+    "whose whom shall there here each every most many much only both after before during since "
+    "because although while until unless without under over between one two three"
 )

@@ -9,7 +9,14 @@ from decimal import Decimal
 from unicodedata import category, name, normalize
 
 from .lexicon import (
-    ENGLISH, FOREIGN, GREETINGS, NUMBERS, ORDINALS, PARTINGS, SHORT_FORMS,
+    ENGLISH,
+    FOREIGN,
+    GREETINGS,
+    NUMBERS,
+    ORDINALS,
+    PARTINGS,
+    SHORT_FORMS,
+    STARTERS,
 )  # fmt: skip
 
 __all__ = ["LONGEST", "Reading", "read"]
@@ -116,17 +123,7 @@ def _is_name(word: str, is_first: bool) -> bool:
     if not begins[0].isupper() or begins == "I":
         return False
     is_shouted = len(begins) > 1 and begins.isupper()
-    return is_shouted or not is_first or begins.lower() not in _STARTERS
-
-
-# With these a sentence begins; another capital there may be that of a name.
-_STARTERS = ENGLISH | frozenset(
-    "a an in on at as so but no yes i me tell show find list give get count return display select "
-    "explain describe compare summarize translate write please hi hello hey good quick thanks "
-    "thank cheers dear also then let is it do am may might must need want help make check see "
-    "whose whom shall there here each every most many much only both after before during since "
-    "because although while until unless without under over between one two three".split()
-)
+    return is_shouted or not is_first or begins.lower() not in STARTERS
 
 
 def _spelled(word: str) -> list[str]:
@@ -173,7 +170,8 @@ def _polite(words: list[str]) -> list[str]:
 
 def _signs(plain: str) -> Iterator[str]:
     for place, char in enumerate(plain):
-        if char in _SIGNS or category(char)[0] == "S" or char in "-–—−" and _stands(plain, place):
+        is_sign = char in _SIGNS or category(char)[0] == "S"
+        if is_sign or (char in "-–—−" and _stands(plain, place)):
             yield char
 
 
