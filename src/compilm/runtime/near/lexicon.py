@@ -84,9 +84,9 @@ SWITCHES: Final = _each(
     "with", "between", "through", "about", "per", "than", "if", "same", "different", "equal",
     "first", "last latest", "next", "previous", "old older oldest", "new newer newest", "young "
     "younger youngest", "open opens opened opening", "close closes closed closing", "start "
-    "starts begin begins", "stop stops end ends finish", "buy buys bought", "sell sells sold", "send "
-    "sends sent sending", "receive receives received get gets got", "accept accepts accepted", "decline "
-    "declines declined reject rejects rejected", "cancel cancels cancelled canceled", "confirm "
+    "starts begin begins", "stop stops end ends finish", "buy buys bought", "sell sells sold",
+    "send sends sent sending", "receive receives received get gets got", "accept accepts accepted",
+    "decline declines declined reject rejects rejected", "cancel cancels cancelled canceled", "confirm "
     "confirms confirmed", "enable enables enabled activate activates activated", "disable disables "
     "disabled deactivate deactivated", "allow allows allowed permit permitted", "block blocks "
     "blocked forbid forbidden", "add adds added", "remove removes removed delete deletes deleted",
