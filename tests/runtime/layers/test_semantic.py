@@ -98,7 +98,7 @@ def test_the_ledger_counts_it_as_a_hit_and_the_exact_cache_does_not_keep_it() ->
 def test_a_near_question_in_another_frame_is_asked() -> None:
     shelves, engine = Shelves(), CountingEngine()
     whose: list[dict[str, Any]] = [{}, {"tenant": "t"}, {"artifact": "t"}, {"source": "t"}]
-    whose.append({"embedder": Embedding("ones", lambda texts: [[1.0] * 1024 for _ in texts])})
+    whose.append({"embedder": Embedding("ones", lambda texts: [[1.0] * 512 for _ in texts])})
     demo = lm15.Message.user("a"), lm15.Message.assistant("b")
     frames = [lambda text: request(text), lambda text: request(text, max_tokens=5)]
     frames += [lambda text: replace(request(text), system="be brief")]

@@ -43,18 +43,18 @@ class Embedder(Protocol):
         ...
 
 
-_WIDTH = 1024
+_WIDTH = 512
 
 
 class HashedWords:
-    """The built-in embedder: the features of `words-v1` of what was read, hashed to 1,024 numbers.
+    """The built-in embedder: the features of `words-v1` of what was read, hashed to 512 numbers.
 
     It sees words, not meaning: a synonym is as far as any other word. What a reading leaves out
     (capitals, points, short forms, greetings) it leaves out too.
 
     >>> one, other = HashedWords().embed(["What's my limit?", "Hi! what is MY limit"])
     >>> len(one), one == other
-    (1024, True)
+    (512, True)
     """
 
     __slots__ = ()

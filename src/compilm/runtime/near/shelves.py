@@ -93,8 +93,7 @@ class Shelves:
             shelf = self._shelves.get(frame)
             if shelf is None or shelf.d != vectors.size:
                 return []
-            _, found = shelf.search(_flat(vectors), min(_CANDIDATES, shelf.ntotal))
-            places = [int(place) for place in found[0] if place >= 0]
+            places = _nearest(shelf, _flat(vectors))
             now = self._clock.now()
             self._drop([place for place in places if self._kept[place][1].until <= now])
             alive = [place for place in places if place in self._kept]
@@ -149,6 +148,19 @@ class Shelves:
             shelf.remove_ids(np.array(gone, dtype="int64"))
             if not shelf.ntotal:
                 del self._shelves[frame]
+
+
+def _nearest(shelf: Any, row: Any) -> list[int]:
+    """The places of the nearest. One thread searches: waking others costs more than they save."""
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        _, found = shelf.search(row, min(_CANDIDATES, shelf.ntotal))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return [int(place) for place in found[0] if place >= 0]
 
 
 def _flat(rows: Any) -> Any:
