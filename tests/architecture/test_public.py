@@ -35,14 +35,18 @@ HEAVY = {
 # Each heavy library has the files named for it; `^` marks the only import at a file's top.
 HOMES = {
     "IPython": {"progress.py"},
+    "faiss": {"runtime/near/shelves.py"},
     "fastapi": {"runtime/http/app.py", "runtime/http/problems.py"},
     "mlflow": {"tracking.py"},
-    "numpy": {"^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py"},
+    "numpy": {
+        "^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py",
+        "runtime/near/shelves.py",
+    },
     "redis": {"runtime/caches/redis.py"},
     "rich": {"progress.py"},
     "starlette": {"runtime/http/problems.py"},
     "uvicorn": {"cli/serve.py"},
-}
+}  # fmt: skip
 # `BaseException` is caught without being raised again in one place: where the command line ends.
 LAST_RESORT = "cli/main.py"
 

@@ -109,7 +109,8 @@ class RuntimeSettings:
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
     file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
-    that `redis_password_env` names. `trace` is what is recorded of calls in the file
+    that `redis_password_env` names. `semantic` describes the cache of near questions, as
+    `{"threshold": 0.95}`; without, there is none. `trace` is what is recorded of calls in the file
     `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
     of them. `rendering` says when the parts of prompts that stay are rendered: `ahead`, once, or
     anew at each `call`.
@@ -134,6 +135,7 @@ class RuntimeSettings:
     cache_path: str | None = None
     redis_url: str | None = None
     redis_password_env: str | None = None
+    semantic: Mapping[str, Any] = field(default_factory=dict)
     trace: str = "numbers"
     trace_sample: float = 1.0
     trace_keep: int = 10_000

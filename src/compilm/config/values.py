@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from .address import redis_url
+from .near import semantic
 from .settings import SplitSettings
 
 __all__ = [
@@ -279,6 +280,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.cache_path": _text,
     "runtime.redis_url": redis_url,
     "runtime.redis_password_env": _text,
+    "runtime.semantic": semantic,
     "runtime.trace": _one_of("none", "numbers", "texts"),
     "runtime.trace_sample": _number(0, 1),
     "runtime.trace_keep": _whole(1),

@@ -32,6 +32,7 @@ from .layers.streams import aclose, close
 from .layers.timeout import Timeout
 from .layers.trace import Attempts, Calls
 from .layers.turns import Turns
+from .nearness import semantic_of
 from .routing import falling, order_of, route_lines
 
 __all__ = ["Provider", "Stack", "Stacks"]
@@ -129,6 +130,7 @@ class Stacks:
         self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
         self.ledger, self.purse = Ledger(prices, clock), _purse(self._settings)
         self._store, self._own = store_of(self._settings, clock), uuid4().hex
+        self._semantic = semantic_of(self._settings, clock)
         self._lock = threading.Lock()  # protects both
         self._gates: dict[str, Gate] = {}
         self._circuits: dict[tuple[str, str], Circuit] = {}
@@ -187,14 +189,18 @@ class Stacks:
             ("coalesce", "equal calls in flight are one"),
             ("retry", f"{settings.attempts} attempts in all, after 0 to {retry.cap:g} s"),
         ]
+        source = _source(chain, self._own)
+        if self._semantic is not None:
+            near = replace(self._semantic, artifact=self._artifact, source=source)
+            layers.insert(1, near)
+            told.insert(1, ("semantic", str(near)))
         if self._store is not None:
-            source = _source(chain, self._own)
             kept = Cache(self._store, settings.cache_ttl, artifact=self._artifact, source=source)
             if isinstance(self._store, Leases):
                 turns = Turns(self._store, kept, clock)
-                layers.insert(2, turns)
+                layers.insert(-1, turns)
                 wait = f"one process asks, others wait up to {turns.patience:g} s for its answer"
-                told.insert(2, ("turns", wait))
+                told.insert(-1, ("turns", wait))
             layers.insert(0, kept)
             serves = f"an answer serves for {settings.cache_ttl:g} s, {where(settings)}"
             told.insert(0, ("cache", serves))

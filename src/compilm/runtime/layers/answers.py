@@ -13,7 +13,7 @@ from dspy import lm15
 from ...programs import models
 from .resume import was_resumed
 
-__all__ = ["is_worth_keeping", "read", "usage_of", "written"]
+__all__ = ["as_near", "is_worth_keeping", "near_of", "read", "usage_of", "written"]
 
 _MARK = "compilm_cache"
 _WHOLE = frozenset({"stop", "tool_call"})
@@ -50,6 +50,26 @@ def usage_of(response: Any) -> dict[str, int] | None:
     """
     found = (response.provider_data or {}).get(_MARK)
     return dict(found["usage"]) if isinstance(found, dict) else None
+
+
+def as_near(response: Any, similarity: float, question: str) -> Any:
+    """A kept answer, marked as one to another question: how near, and that question's digest."""
+    told = (response.provider_data or {})[_MARK]
+    near = {"similarity": round(similarity, 4), "question": question}
+    return replace(response, provider_data={_MARK: {**told, "near": near}})
+
+
+def near_of(response: Any) -> dict[str, Any] | None:
+    """The similarity and the digest of the question that was answered, if it was another.
+
+    >>> from compilm.testing.layer_kit import CountingEngine, request
+    >>> kept = read(written(CountingEngine().pair.sync.complete(request("yes"))))
+    >>> print(near_of(kept), near_of(as_near(kept, 0.98, "sha256:1f")))
+    None {'similarity': 0.98, 'question': 'sha256:1f'}
+    """
+    found = (response.provider_data or {}).get(_MARK)
+    near = found.get("near") if isinstance(found, dict) else None
+    return None if near is None else dict(near)
 
 
 def written(response: Any) -> bytes:

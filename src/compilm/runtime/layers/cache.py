@@ -23,7 +23,7 @@ from .billing import TENANT
 from .counts import Counts
 from .keys import digest_of
 from .notes import note
-from .samples import counted, is_named, settled
+from .samples import abegun, begun, counted, is_named, settled
 from .streams import aclose, close
 
 __all__ = ["Cache", "Counts", "is_worth_keeping", "usage_of"]
@@ -205,11 +205,12 @@ class _Caching(Shared):
         if (kept := self._kept(call)) is not None:
             yield from lm15.response_to_events(kept)
             return
-        source = self._inner.stream(request)
+        with settled(call.sample):
+            source = iter(self._inner.stream(request))
         self._policy.begin(call)
         events: list[Any] = []
         try:
-            for event in source:
+            for event in begun(source, call.sample):
                 events.append(event)
                 if event.type == "end":
                     whole = self._policy.whole(events, request)
@@ -266,11 +267,12 @@ class _AsyncCaching(Shared):
             for event in lm15.response_to_events(kept):
                 yield event
             return
-        source = self._inner.stream(request)
+        with settled(call.sample):
+            source = self._inner.stream(request)
         self._policy.begin(call)
         events: list[Any] = []
         try:
-            async for event in source:
+            async for event in abegun(source, call.sample):
                 events.append(event)
                 if event.type == "end":
                     whole = self._policy.whole(events, request)

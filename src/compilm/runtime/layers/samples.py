@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from ...engine import SAMPLE, Sample
 
-__all__ = ["counted", "is_named", "settled"]
+__all__ = ["abegun", "begun", "counted", "is_named", "settled"]
 
 
 def counted() -> Sample:
@@ -53,3 +53,26 @@ def settled(sample: Sample) -> Iterator[None]:
         yield
     finally:
         SAMPLE.reset(token)
+
+
+def begun(source: Iterator[Any], sample: Sample) -> Iterator[Any]:
+    """A stream whose first step means this very sample: layers that are asked in it count alike.
+
+    >>> list(begun(iter("abc"), Sample()))
+    ['a', 'b', 'c']
+    """
+    with settled(sample):
+        first = next(source, None)
+    if first is not None:
+        yield first
+        yield from source
+
+
+async def abegun(source: AsyncIterator[Any], sample: Sample) -> AsyncIterator[Any]:
+    """As `begun`, in a task."""
+    with settled(sample):
+        first = await anext(source, None)
+    if first is not None:
+        yield first
+        async for event in source:
+            yield event
