@@ -1,6 +1,6 @@
 """What a trace costs: CPU per call of a loaded `dspy.Predict` through the whole stack.
 
-    python -m benchmarks.traces --calls 64 --rounds 60
+    python -m benchmarks.traces --calls 256 --rounds 15
 
 The model answers at once, in this process, by an engine that is one provider of a stack. Each
 round calls the same program without a tracer and with one that keeps numbers, texts, or a tenth of
@@ -31,6 +31,7 @@ from compilm.testing.engines import chat_answer, scripted_lm
 
 KINDS: dict[str, dict[str, Any] | None] = {
     "off": None,
+    "off again": None,  # what the machine does to two equal ones
     "numbers": {"keeps": "numbers"},
     "texts": {"keeps": "texts"},
     "texts, 10 %": {"keeps": "texts", "sample": 0.1},
@@ -108,11 +109,12 @@ def measure(
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--calls", type=int, default=64)
-    options.add_argument("--rounds", type=int, default=60)
+    options.add_argument("--calls", type=int, default=256)
+    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--demos", type=int, nargs="*", default=[0, 32])
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for demos in (0, 32):
+        for demos in given.demos:
             kinds = runtimes(demos, folder)
             for way, cost in (("sync", sync_cost), ("async, 32 at once", async_cost)):
                 print(f"{way}, {demos} demos")

@@ -120,6 +120,7 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         ('runtime.cache = "disk"', "expected one of none, memory, sqlite, redis"),
         ('runtime.redis_url = "http://a"', "runtime.redis_url: expected redis://HOST:PORT/DB"),
         ("runtime.redis_url = 3", "runtime.redis_url: expected redis://HOST:PORT/DB"),
+        ('runtime.rendering = "never"', "expected one of ahead, call"),
         ("runtime.cache_ttl = 0", "runtime.cache_ttl is 0; expected"),
         ("runtime.requests_per_minute = -1", "runtime.requests_per_minute is -1; expected"),
         ('lm.default.engine = "litellm"', "expected one of dspy, lean, sdk"),

@@ -16,15 +16,18 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 __all__ = ["Json", "digest", "dumps", "loads", "plain", "short", "text_digest"]
 
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def dumps(value: Any) -> str:
     """The canonical JSON text of `value`.
 
     >>> dumps({"b": 1, "a": [True, None, "é"]})
     '{"a":[true,null,"é"],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def loads(text: str | bytes) -> Any:

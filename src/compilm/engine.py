@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import is_
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
     "DEADLINE",
+    "PREFIX",
     "SAMPLE",
     "AsyncEngine",
     "Engine",
     "EnginePair",
     "Layer",
+    "Prefix",
     "Sample",
+    "prefix_of",
     "remaining",
     "stack",
 ]
@@ -104,3 +108,52 @@ def remaining(now: float) -> float:
     """
     until = DEADLINE.get()
     return float("inf") if until is None else until - now
+
+
+_MOST_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What many requests begin with: a system text and messages, the same objects in each.
+
+    What somebody works out about them (a digest, a JSON form) is kept here and not worked out
+    again for the next request. At most 64 things are.
+
+    >>> prefix = Prefix("Be brief.", ())
+    >>> prefix.kept("length", lambda: len(prefix.system)), prefix.kept("length", lambda: 0)
+    (9, 9)
+    """
+
+    system: Any
+    messages: tuple[Any, ...]
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def begins(self, request: Request) -> bool:
+        """Whether the request begins with this."""
+        own, asked = self.messages, request.messages
+        same = request.system is self.system and len(asked) >= len(own)
+        return same and all(map(is_, own, asked))
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What was made of it under this name, or is now; nobody may change it."""
+        found = self._kept.get(name)
+        if found is None:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            found = self._kept[name] = make()
+        return found
+
+
+PREFIX: ContextVar[Prefix | None] = ContextVar("compilm_prefix", default=None)
+"""What the requests of the context are likely to begin with."""
+
+
+def prefix_of(request: Request) -> Prefix | None:
+    """The prefix of the context, if this request begins with it.
+
+    >>> print(prefix_of("any request"))
+    None
+    """
+    prefix = PREFIX.get()
+    return prefix if prefix is not None and prefix.begins(request) else None

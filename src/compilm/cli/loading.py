@@ -56,7 +56,8 @@ def loaded(text: str, config: Config, out: Out, tracer: Tracer | None = None) ->
     found, program = opened(text, config)
     from ..runtime.load import load
 
-    runtime = load(found, program, roles=_models(found, config), tracer=tracer)
+    rendering = config.runtime.rendering == "ahead"
+    runtime = load(found, program, roles=_models(found, config), tracer=tracer, rendering=rendering)
     if not config.lm:
         named = ", ".join(f"{role} {lm.model}" for role, lm in runtime.roles.items())
         out.note(f"no model is configured, so those it was compiled for answer: {named}")

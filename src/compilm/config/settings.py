@@ -111,7 +111,8 @@ class RuntimeSettings:
     file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
     that `redis_password_env` names. `trace` is what is recorded of calls in the file
     `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
-    of them.
+    of them. `rendering` says when the parts of prompts that stay are rendered: `ahead`, once, or
+    anew at each `call`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -137,6 +138,7 @@ class RuntimeSettings:
     trace_sample: float = 1.0
     trace_keep: int = 10_000
     trace_path: str | None = None
+    rendering: str = "ahead"
 
 
 @dataclass(frozen=True, slots=True)

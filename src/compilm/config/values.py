@@ -283,6 +283,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.trace_sample": _number(0, 1),
     "runtime.trace_keep": _whole(1),
     "runtime.trace_path": _text,
+    "runtime.rendering": _one_of("ahead", "call"),
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric", "prices")

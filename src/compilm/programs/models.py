@@ -6,7 +6,7 @@ layers go around it, and a `RoleLM` made of the result takes its place in a copy
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -32,6 +32,7 @@ __all__ = [
     "response_from_json",
     "response_to_json",
     "role_lm",
+    "sampled",
 ]
 
 EMBEDDED = "embedded/"
@@ -234,11 +235,11 @@ class RoleLM(dspy.LM):
     is_fresh: bool = False
 
     def __call__(self, prompt: Any = None, **kwargs: Any) -> Any:
-        with _sampled(self, kwargs):
+        with sampled(self, kwargs):
             return super().__call__(prompt, **kwargs)
 
     async def acall(self, prompt: Any = None, **kwargs: Any) -> Any:
-        with _sampled(self, kwargs):
+        with sampled(self, kwargs):
             return await super().acall(prompt, **kwargs)
 
     def close(self) -> None:
@@ -260,8 +261,10 @@ class RoleLM(dspy.LM):
         return self
 
 
-class _sampled:
-    def __init__(self, lm: RoleLM, kwargs: dict[str, Any]) -> None:
+class sampled:
+    """A context in which a call of this LM, with these settings, means the sample it asks for."""
+
+    def __init__(self, lm: RoleLM, kwargs: Mapping[str, Any]) -> None:
         rollout = kwargs.get("rollout_id", lm.kwargs.get("rollout_id"))
         is_fresh = kwargs["cache"] is False if "cache" in kwargs else lm.is_fresh
         self._sample = Sample(rollout_id=rollout, is_fresh=is_fresh)

@@ -23,6 +23,7 @@ from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
 from .layers.streams import aclose, close
 from .layers.trace import heard
+from .rendering import rendered
 from .tracing import Tracer
 from .tracing.live import SETTING, Steps
 from .tracing.origin import origin
@@ -41,7 +42,7 @@ class Runtime:
     `inputs` and `outputs` are the names of the whole program's fields, as far as the artifact or
     the program tells them; inputs in `optional` may be left out. `roles` are the models in use.
     Calls keep no DSPy history and no DSPy trace: nothing grows with traffic. `tracer` records them,
-    where there is one.
+    where there is one. With `rendering`, what is the same in every prompt is rendered once.
     """
 
     artifact: Artifact
@@ -52,7 +53,13 @@ class Runtime:
     outputs: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     tracer: Tracer | None = field(default=None, repr=False)
+    rendering: bool = True
     _about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the same in each trace
+    _asks: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        asks = rendered(self.adapter) if self.rendering else self.adapter
+        object.__setattr__(self, "_asks", asks)
 
     def __call__(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction for these inputs.
@@ -90,7 +97,7 @@ class Runtime:
     def _called(self, inputs: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
         """One call: under its own settings and, if it is recorded, in its own trace."""
         trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
-        settings = {"lm": self.roles[DEFAULT], "adapter": self.adapter, "disable_history": True}
+        settings = {"lm": self.roles[DEFAULT], "adapter": self._asks, "disable_history": True}
         if trace is None:
             with dspy.context(**settings, trace=None):
                 yield _same
@@ -127,6 +134,7 @@ def load(
     allow: Iterable[str] = (),
     adapter: Any = None,
     tracer: Tracer | None = None,
+    rendering: bool = True,
 ) -> Runtime:
     """The artifact in this directory or file, applied to a copy of the program it was made for.
 
@@ -140,6 +148,8 @@ def load(
             for the `dspy.Module` classes and instances anywhere in that package.
         adapter: instead of the one the artifact was compiled with.
         tracer: what records the calls, if they are to be recorded; who made it closes it.
+        rendering: whether what stays in prompts is rendered once; the prompts are the same
+            without, and cost more.
 
     Raises:
         ArtifactError: the artifact is not sound, names a program that is not allowed, or was made
@@ -181,6 +191,7 @@ def load(
         optional=optional,
         tracer=tracer,
         _about=origin(type(copy).__name__, artifact, bound) if tracer is not None else {},
+        rendering=rendering,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import stat
@@ -11,12 +12,13 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy import lm15
 from tests.runtime.tracing.desk import Desk, Kept, artifact_of
 
 from compilm.errors import JournalError
 from compilm.journal import MemoryJournal, Record, SqliteJournal
 from compilm.runtime.load import load
-from compilm.runtime.tracing import Trace, Tracer, writer
+from compilm.runtime.tracing import Trace, Tracer, live, writer
 from compilm.testing.engines import scripted_lm
 
 
@@ -129,6 +131,46 @@ def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
         Tracer.at(tmp_path / "other")
 
 
+@pytest.mark.parametrize("waiting", [1024, 1], ids=["written", "dropped"])
+def test_what_was_said_is_let_go_once_it_is_written_or_dropped(waiting: int) -> None:
+    def held() -> int:
+        spans = (one for one in gc.get_objects() if isinstance(one, live.LiveSpan))
+        return sum(span.request is not None for span in spans)
+
+    kept = Kept(keeps="numbers", waiting=waiting)
+    gc.collect()
+    gc.disable()  # none of it waits for a collection
+    try:
+        before = held()
+        call(kept, 3)
+        assert kept.tracer.flush()
+        assert held() == before
+    finally:
+        gc.enable()
+
+
+def test_a_call_that_outlives_its_program_tells_nobody_and_goes_on() -> None:
+    left: list[Any] = []
+
+    class Leaves(Desk):
+        def forward(self, question: str) -> dspy.Prediction:
+            trace = live.current()
+            assert trace is not None
+            left.append((trace, trace.call(lm15.Request("m", (lm15.Message.user("hi"),)))))
+            return super().forward(question)
+
+    kept = Kept(Leaves)
+    call(kept)
+    (found,) = kept.traces()
+    assert [one.values.get("unfinished") for one in found.calls] == [True, None, None]
+    trace, late = left[0]
+    late.note("late", {})
+    late.attempted("m", 0.0, lm15.ServerError("late"))
+    late.end()
+    trace.call(late.request).end()
+    assert len(kept.traces()[0].spans) == len(found.spans)
+
+
 def test_a_tracer_that_is_dropped_writes_what_it_had() -> None:
     kept = Kept()
     call(kept)
@@ -143,15 +185,21 @@ def test_a_tracer_that_is_dropped_writes_what_it_had() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_a_writer_of_its_own() -> None:
-    kept = Kept()
+    kept = Kept(rng=None)
     call(kept)
     assert kept.tracer.flush()
+    ours, theirs = os.pipe()
     child = os.fork()
     if not child:  # pragma: no cover - in the other process
         call(kept)
         ok = kept.tracer.flush() and len(list(kept.journal.read())) == 2
+        os.write(theirs, list(kept.journal.read())[-1].run.encode())
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    call(kept)
+    assert kept.traces()[-1].id != os.read(ours, 32).decode()  # nor do they draw the same ids
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_a_record_of_another_form_is_told() -> None:

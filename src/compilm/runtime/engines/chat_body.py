@@ -7,6 +7,7 @@ from typing import Any
 
 from dspy import lm15
 
+from ...engine import prefix_of
 from .openai_fields import account_fields, cache_fields
 from .parts import data_uri, joined, text_of, unsupported
 from .wire import Asked, Notes, Payload
@@ -41,10 +42,23 @@ def chat_body(request: lm15.Request, *, stream: bool, native: bool) -> Asked:
 
 
 def _rows(request: lm15.Request, native: bool) -> list[Payload]:
+    prefix = prefix_of(request)
+    if prefix is None:
+        return [*_system_rows(request.system), *_message_rows(request.messages, native)]
+    kept = prefix.kept(
+        f"{WIRE} {native}",
+        lambda: (*_system_rows(prefix.system), *_message_rows(prefix.messages, native)),
+    )
+    return [*kept, *_message_rows(request.messages[len(prefix.messages) :], native)]
+
+
+def _system_rows(system: Any) -> list[Payload]:
+    return [{"role": "system", "content": joined(system, WIRE)}] if system else []
+
+
+def _message_rows(messages: tuple[Any, ...], native: bool) -> list[Payload]:
     rows: list[Payload] = []
-    if request.system:
-        rows.append({"role": "system", "content": joined(request.system, WIRE)})
-    for message in request.messages:
+    for message in messages:
         if message.role == "tool":
             rows.extend(_result_row(part) for part in message.parts)
         elif message.role == "assistant":

@@ -19,6 +19,7 @@ from ..caches.lease import keyed
 from ..caches.store import Store
 from .answers import is_worth_keeping, read, usage_of, written
 from .around import Shared
+from .billing import TENANT
 from .counts import Counts
 from .keys import digest_of
 from .notes import note
@@ -87,7 +88,7 @@ class Cache:
         sample = counted()
         if sample.is_fresh or not (self.sampled or is_named(sample, request)):
             return sample
-        whose = _FORMAT, self.tenant, self.artifact, self.source
+        whose = _FORMAT, self.tenant or TENANT.get(), self.artifact, self.source
         return _Call(digest_of(request, *whose, sample.rollout_id, sample.index), sample)
 
     def found(self, value: bytes | None) -> Any:

@@ -13,6 +13,7 @@ from dspy import lm15
 from dspy._vendor.lm15.serde import config_to_dict, message_to_dict, part_to_dict, tool_to_dict
 
 from ... import canonical
+from ...engine import Prefix, prefix_of
 from ...programs import models
 
 __all__ = ["digest_of"]
@@ -22,24 +23,52 @@ def digest_of(request: Any, *others: Any) -> str:
     """`sha256:` and 64 hex digits over everything that the request asks, and over `others`.
 
     Equal requests have equal digests in one version of this package, no longer: the text that is
-    hashed is the shortest that tells any two requests apart, not the canonical one.
+    hashed is the shortest that tells any two requests apart, not the canonical one. System and
+    messages come first: what requests begin with alike is hashed once.
 
     >>> from compilm.testing.layer_kit import request
     >>> digest_of(request("a")) == digest_of(request("a")) != digest_of(request("a"), "tenant")
     True
     """
     try:
-        state = hashlib.sha256(_system(request.system))
-        state.update(_spelled(request.messages))
-        tools = [tool_to_dict(tool) for tool in request.tools]
-        state.update(_json(["asked", request.model, tools, config_to_dict(request.config), others]))
+        state = _messages(request, prefix := prefix_of(request))
+        state.update(_settings(request, prefix))
+        state.update(_json(others))
     except orjson.JSONEncodeError:  # half of a character, or a number beyond 64 bits
         return canonical.digest(["slowly", models.request_digest(request), *others])
     return f"sha256:{state.hexdigest()}"
 
 
-def _system(system: Any) -> bytes:
-    return _json([part_to_dict(part) for part in system] if isinstance(system, tuple) else system)
+def _messages(request: Any, prefix: Prefix | None) -> Any:
+    """The state of the hash after system and messages."""
+    if prefix is None:
+        return _begun(request.system, request.messages)
+    state = prefix.kept("cache key", lambda: _begun(prefix.system, prefix.messages)).copy()
+    state.update(_spelled(request.messages[len(prefix.messages) :]))
+    return state
+
+
+def _settings(request: Any, prefix: Prefix | None) -> bytes:
+    """Model, tools and settings."""
+    if prefix is None:
+        return _asked(request)
+    # Kept with the settings, whose ids are then never another's.
+    own = request.config, request.tools
+    name = f"cache key {request.model} {id(own[0])} {id(own[1])}"
+    asked: bytes = prefix.kept(name, lambda: (_asked(request), own))[0]
+    return asked
+
+
+def _begun(system: Any, messages: Iterable[Any]) -> Any:
+    parts = [part_to_dict(part) for part in system] if isinstance(system, tuple) else system
+    state = hashlib.sha256(_json(parts))
+    state.update(_spelled(messages))
+    return state
+
+
+def _asked(request: Any) -> bytes:
+    tools = [tool_to_dict(tool) for tool in request.tools]
+    return _json(["asked", request.model, tools, config_to_dict(request.config)])
 
 
 def _spelled(messages: Iterable[Any]) -> bytes:

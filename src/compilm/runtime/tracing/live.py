@@ -44,35 +44,31 @@ class LiveSpan:
     gave, where that is kept.
     """
 
-    __slots__ = (
-        "by", "error", "events", "kind", "name", "over", "parent", "request", "response", "sample",
-        "start", "status", "streams", "texts", "trace", "tried", "unfinished",
-    )  # fmt: skip
+    over: float | None = None
+    error: str | None = None  # the name of its class: its text may repeat a prompt
+    status: int | None = None
+    tried = unfinished = False
+    streams: float | None = None  # seconds to its first event; 0 until there is one
+    sample: tuple[int | None, int] | None = None
+    events: list[tuple[str, float, dict[str, Any]]] | None = None
+    request: Any = None
+    response: Any = None
+    texts: dict[str, Any] | None = None
 
     def __init__(self, trace: LiveTrace, kind: str, name: str, parent: LiveSpan | None) -> None:
         self.trace, self.kind, self.name, self.parent = trace, kind, name, parent
-        self.start = trace.clock.now()
-        self.over: float | None = None
-        self.error: str | None = None  # the name of its class: its text may repeat a prompt
-        self.status: int | None = None
         self.by = name  # the model whose attempt at this call was answered
-        self.tried = self.unfinished = False
-        self.streams: float | None = None  # seconds to its first event; 0 until there is one
-        self.sample: tuple[int | None, int] | None = None
-        self.events: list[tuple[str, float, dict[str, Any]]] | None = None
-        self.request: Any = None
-        self.response: Any = None
-        self.texts: dict[str, Any] | None = None
+        self.start = trace.now()
 
     def now(self) -> float:
         """The instant, by the clock of the trace."""
-        return self.trace.clock.now()
+        return self.trace.now()
 
     def note(self, name: str, values: dict[str, Any]) -> None:
         """An event at this instant."""
         if self.events is None:
             self.events = []
-        self.events.append((name, self.trace.clock.now(), values))
+        self.events.append((name, self.trace.now(), values))
 
     def attempted(self, model: str, start: float, error: BaseException | None) -> None:
         """A provider was asked for this call from `start` on. The only attempt is the call."""
@@ -88,7 +84,7 @@ class LiveSpan:
     def streamed(self) -> None:
         """The first event that can be shown came."""
         if not self.streams:
-            self.streams = self.trace.clock.now() - self.start
+            self.streams = self.trace.now() - self.start
 
     def answered(self, response: Any) -> None:
         """The call is over with this response."""
@@ -97,12 +93,12 @@ class LiveSpan:
 
     def end(self, error: BaseException | None = None) -> None:
         """It is over, with this error or without one; for its predictor so far as well."""
-        self.over = self.trace.clock.now()
+        self.over = self.trace.now()
         if error is not None:
             self.error = type(error).__name__
             status = getattr(error, "status", None)
             self.status = status if isinstance(status, int) else None
-        if self.kind == "call" and self.parent is not self.trace.root and self.parent is not None:
+        if self.parent is not None and self.parent.kind == "predictor":
             self.parent.over = self.over
 
 
@@ -122,9 +118,9 @@ class LiveTrace:
         prices: Prices,
         done: Callable[[LiveTrace], None],
     ) -> None:
-        self.id, self.clock, self.keeps_texts, self.about = id, clock, keeps_texts, about
+        self.id, self.keeps_texts, self.about = id, keeps_texts, about
         self.prices, self._done = prices, done
-        self.at = clock.wall()
+        self.at, self.now = clock.wall(), clock.now
         self.left_out = 0
         # The steps that go on, by predictor. DSPy makes a list of the calling modules for each call
         # of a module: that list is the call's identity.
@@ -186,6 +182,13 @@ class LiveTrace:
         if self.root.texts is not None:
             self.root.texts["outputs"] = snapshot(prediction)
         return prediction
+
+    def release(self) -> None:
+        """Let go of what was said: it was written down, or will not be.
+
+        What is still going on may tell of itself, to nobody.
+        """
+        self.spans, self.root.texts = [], None
 
     def __enter__(self) -> LiveTrace:
         self._token = _TRACE.set(self)

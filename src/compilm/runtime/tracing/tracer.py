@@ -18,6 +18,12 @@ from .writer import Counts, Writer
 
 __all__ = ["Tracer"]
 
+# Not the system's: that is a call of the system for each trace. A forked process draws its own, as
+# it does from the `random` module, which anybody may have seeded.
+_IDS = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDS.seed)
+
 
 class Tracer:
     """Records calls of programs into a journal, which keeps the last `most` of them.
@@ -54,8 +60,7 @@ class Tracer:
         if not 0.0 <= sample <= 1.0 or most < 1 or waiting < 1:
             raise ConfigError("sample must be from 0 to 1, most and waiting at least 1")
         self.keeps_texts, self._sample = keeps == "texts", sample
-        # The system's own numbers: processes that were forked must not make the same ids.
-        self._clock, self._rng = clock, rng or random.SystemRandom()
+        self._clock, self._rng = clock, rng or _IDS
         self._prices = prices or Prices()
         self._writer = Writer(journal, most, waiting)
         self._finish = weakref.finalize(self, self._writer.finish)
@@ -86,7 +91,7 @@ class Tracer:
         """
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
-        id = self._rng.randbytes(16).hex()
+        id = f"{self._rng.getrandbits(128):032x}"
         trace = LiveTrace(id, self._clock, self.keeps_texts, about, self._prices, self._writer.put)
         if self.keeps_texts:
             trace.given(inputs)

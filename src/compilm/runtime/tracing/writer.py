@@ -20,7 +20,7 @@ from .span import KIND
 __all__ = ["Counts", "Writer"]
 
 _log = logging.getLogger(__name__)
-_GATHER = 0.25  # seconds for which traces may come together into one transaction
+_GATHER = 1.0  # seconds for which traces may come together: a transaction costs as much as 40 rows
 _PATIENCE = 5.0  # seconds that ending waits for a journal that does not answer
 _BATCH = 256
 _Item: TypeAlias = "LiveTrace | threading.Event"
@@ -56,6 +56,7 @@ class Writer:
         """Have a trace written that is over; never waits."""
         held = self._queue.qsize()
         if held >= self._waiting:
+            trace.release()
             with self._lock:
                 self.counts.dropped += 1
             return
@@ -146,6 +147,8 @@ class Writer:
         except Exception as error:  # border: values of a program may be anything
             self._failed(error, 1)
             return None
+        finally:
+            trace.release()
 
     def _failed(self, error: Exception, count: int) -> None:
         if self.counts.failed == 0:
