@@ -36,6 +36,9 @@ class Fleet:
                 process.wait(10)
             except subprocess.TimeoutExpired:  # a thread of some library does not end
                 process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def do(self, peer: str, job: Mapping[str, Any]) -> dict[str, Any]:
         """What the peer answers: `row`, or `error`; nothing once it is known to be absent."""

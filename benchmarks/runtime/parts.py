@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .fleet import Fleet
+from .lookups import looked_up
 from .server import LoopbackProviders
 
 __all__ = ["CAP_S", "PARTS", "Row", "Size"]
@@ -15,8 +16,9 @@ Row = dict[str, Any]
 OURS, DSPY = "ours", "dspy"
 FALLING = ("ours", "router", "langchain", "pydantic-ai")
 """Those that have a second provider."""
+MIXED = (*FALLING, "dspy", "openai")
 CAP_S = 35.0  # seconds after which a call is left that has not ended
-_LIMIT_S = 3.0  # the timeout of each attempt where providers fail, and the deadline of ours
+LIMIT_S = 3.0  # the timeout of each attempt where providers fail, and the deadline of ours
 _RATE = 0.3 / 7
 MIX = dict.fromkeys(["429-after", "500", "529", "hang", "reset", "truncated", "bad-json"], _RATE)
 SLOW = {
@@ -126,31 +128,35 @@ def flight(fleet: Fleet, size: Size) -> Iterator[Row]:
 def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
     """What survives of requests when 30 % of the answers of each of two providers are faults.
 
-    All peers at one time, each with providers of its own that fail in the same order.
+    In a round the providers of every peer fail in the same order.
     """
+    peers = [peer for peer in MIXED if peer in fleet.peers]
     for number in range(size.rounds):
-        settings = [
-            {"mix": MIX, "seed": 2 * number + side, "retry_after": "1", "latency": 0.02}
-            for _ in fleet.peers
-            for side in range(2)
-        ]
-        with LoopbackProviders(*settings) as there:
-            jobs = {}
-            for place, peer in enumerate(fleet.peers):
-                calls = size.calls(2000 if peer == OURS else 300, 50)
-                urls = there.urls[2 * place : 2 * place + 2]
-                setup = {"urls": urls, "timeout": _LIMIT_S, "concurrency": 50}
-                jobs[peer] = {"job": "load", "setup": setup, "calls": calls, "width": 50}
-                jobs[peer]["warm"] = False
-            answers, asked = fleet.together(jobs), there.asked()
-        for place, peer in enumerate(fleet.peers):
-            attempts = sum(asked[2 * place : 2 * place + 2])
+        for peer in _turned(peers, number):
+            pair = [
+                {"mix": MIX, "seed": 2 * number + side, "retry_after": "1", "latency": 0.02}
+                for side in range(2)
+            ]
+            with LoopbackProviders(*pair) as there:
+                setup = {"urls": there.urls, "timeout": LIMIT_S, "concurrency": 50}
+                calls = size.calls(2000 if peer == OURS else 200, 50)
+                job = {"job": "load", "setup": setup, "calls": calls, "width": 50, "warm": False}
+                answer, attempts = fleet.do(peer, job), sum(there.asked())
             columns = {"part": "mix", "peer": peer, "round": number, "attempts": attempts}
-            yield from _rows(answers[peer], **columns)
+            yield from _rows(answer, **columns)
+
+
+def _warmed(fleet: Fleet, peers: list[str]) -> None:
+    """Whatever is imported at a first call is, so that no clock runs while it is."""
+    with LoopbackProviders({}) as there:
+        for peer in peers:
+            one = {"setup": {"urls": there.urls}, "cap": CAP_S}
+            fleet.do(peer, {"job": "ones", "of": [one, {**one, "streamed": True}]})
 
 
 def slow(fleet: Fleet, size: Size) -> Iterator[Row]:
     """What becomes of one call to a provider that drips, hangs, or ends a stream in the middle."""
+    _warmed(fleet, fleet.peers)
     settings = [each for _ in fleet.peers for each, _ in SLOW.values()]
     with LoopbackProviders(*settings) as there:
         jobs = {}
@@ -170,6 +176,7 @@ def slow(fleet: Fleet, size: Size) -> Iterator[Row]:
 def switch(fleet: Fleet, size: Size) -> Iterator[Row]:
     """When a healthy second provider answers for a first that is dead, or says to wait 30 s."""
     peers = [peer for peer in FALLING if peer in fleet.peers]
+    _warmed(fleet, peers)
     settings = [each for _ in peers for first in SWITCH.values() for each in (first, {})]
     with LoopbackProviders(*settings) as there:
         jobs = {}
@@ -195,10 +202,20 @@ def layers(fleet: Fleet, size: Size) -> Iterator[Row]:
             yield {"part": "layers", "peer": OURS, "round": number, "way": way, "costs": costs}
 
 
+def quiet(fleet: Fleet, size: Size) -> Iterator[Row]:
+    """The hosts that a fresh process looks up between import and first answer."""
+    with LoopbackProviders({}) as there:
+        for peer in fleet.peers:
+            hosts = looked_up(peer, there.urls[0])
+            if hosts is not None:
+                yield {"part": "quiet", "peer": peer, "hosts": hosts}
+
+
 def _limited(urls: list[str]) -> Row:
-    return {"urls": urls, "timeout": _LIMIT_S, "deadline": _LIMIT_S}
+    return {"urls": urls, "timeout": LIMIT_S, "deadline": LIMIT_S}
 
 
 PARTS: dict[str, Callable[[Fleet, Size], Iterator[Row]]] = {
-    part.__name__: part for part in (load, demos, hits, layers, wall, flight, mix, slow, switch)
+    part.__name__: part
+    for part in (load, demos, hits, layers, wall, flight, mix, slow, switch, quiet)
 }

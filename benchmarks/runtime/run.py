@@ -29,7 +29,16 @@ from .peers import PEERS
 
 __all__ = ["main"]
 
-_PACKAGES = "dspy openai anthropic litellm langchain-openai pydantic-ai-slim aiohttp redis".split()
+_PACKAGES = [
+    "dspy",
+    "openai",
+    "anthropic",
+    "litellm",
+    "langchain-openai",
+    "pydantic-ai-slim",
+    "aiohttp",
+    "redis",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,8 +40,10 @@ class LoopbackProviders:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(_STOP_S)
+        self._process.stdout.close()
 
     def asked(self) -> list[int]:
         """How many requests each has got until now."""
@@ -141,13 +143,23 @@ def echoed(text: str) -> str:
 def _server(latency: float = 0.0, *, echo: bool = False, **faults: Any) -> Any:
     if not (faults or echo):
         return _InstantServer(latency)
-    from compilm.testing.engines import ScriptedEngine
     from compilm.testing.faults import FaultServer
 
-    def said(request: Any) -> str:
-        return echoed(request.messages[-1].text or "") if echo else ANSWER
+    return FaultServer(_Answering(echo), latency=latency, **faults)
 
-    return FaultServer(ScriptedEngine(said), latency=latency, **faults)
+
+class _Answering:
+    """The engine behind the faults."""
+
+    def __init__(self, echo: bool) -> None:
+        self._echo = echo
+
+    def complete(self, request: Any) -> Any:
+        from dspy import lm15
+
+        said = echoed(request.messages[-1].text or "") if self._echo else ANSWER
+        usage = lm15.Usage(input_tokens=40, output_tokens=20)
+        return lm15.Response("c", request.model, lm15.Message.assistant(said), "stop", usage)
 
 
 def _asked(server: Any) -> int:

@@ -36,7 +36,8 @@ class Worker:
         """The row, or rows, of a job."""
         if job.pop("job") == "load":
             return await self._load(**job)
-        return await asyncio.gather(*(self._one(**each) for each in job["of"]))
+        made = [(self._client(each.pop("setup")), each) for each in job["of"]]
+        return await asyncio.gather(*(self._one(client, **each) for client, each in made))
 
     async def _load(
         self,
@@ -68,11 +69,8 @@ class Worker:
         await _closed(client)
         return {} if load is None else load.told()
 
-    async def _one(
-        self, setup: dict[str, Any], *, cap: float, streamed: bool = False
-    ) -> dict[str, Any]:
+    async def _one(self, client: Client, *, cap: float, streamed: bool = False) -> dict[str, Any]:
         """What became of one call, and after how many seconds; `cap` ends what does not end."""
-        client = self._client(setup)
         ask = client.stream if streamed else client.ask
         if ask is None:
             return {}
