@@ -79,18 +79,19 @@ def load(fleet: Fleet, size: Size) -> Iterator[Row]:
 
 def demos(fleet: Fleet, size: Size) -> Iterator[Row]:
     """CPU of a predictor with 32 demonstrations, ours and DSPy's: asked, and found in memory."""
-    kinds = {"call": {}, "hit": {"cache": "memory"}, "sqlite": {"cache": "sqlite"}}
+    kinds: dict[str, Row] = {"call": {}, "unrendered": {"rendering": False}}
+    kinds |= {"hit": {"cache": "memory"}, "sqlite": {"cache": "sqlite"}}
     if size.redis:
         kinds["redis"] = {"cache": "redis", "redis": size.redis}
     with LoopbackProviders({}) as there:
         for number in range(size.rounds):
             for kind, setup in kinds.items():
                 for peer in _turned([OURS, DSPY], number):
-                    if peer == DSPY and kind == "redis":
+                    if peer == DSPY and kind in {"redis", "unrendered"}:
                         continue
-                    job = {"calls": size.calls(256), "width": 1 if setup else 32}
-                    given = {**job, "same": bool(setup)}
-                    answer = _load(fleet, peer, there.urls[0], given, demos=32, **setup)
+                    is_hit = "cache" in setup
+                    job = {"calls": size.calls(256), "width": 1 if is_hit else 32, "same": is_hit}
+                    answer = _load(fleet, peer, there.urls[0], job, demos=32, **setup)
                     yield from _rows(answer, part="demos", peer=peer, round=number, kind=kind)
 
 

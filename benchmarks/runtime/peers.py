@@ -25,7 +25,7 @@ class Setup:
     """What a client is to do. Where a peer has no such thing, it goes without.
 
     urls: the providers in order of fallback, without `/v1`. timeout: seconds, of an attempt;
-    deadline: of a call. cache: `none`, `memory`, `sqlite` or `redis` (at `redis`).
+    deadline: of a call. rendering: prompts are made from memory. cache: `none`, `memory`, `sqlite` or `redis` (at `redis`).
     """
 
     urls: tuple[str, ...]
@@ -34,6 +34,7 @@ class Setup:
     concurrency: int = 256
     cache: str = "none"
     demos: int = 0
+    rendering: bool = True
     redis: str | None = None
     folder: str = "."
 
@@ -83,7 +84,7 @@ def _ours(setup: Setup) -> Client:
 
     program, artifact = artifact_of(setup.demos)
     stack = _stack(setup)
-    runtime = load(artifact, program, roles={"default": stack.lm})
+    runtime = load(artifact, program, roles={"default": stack.lm}, rendering=setup.rendering)
 
     async def ask(question: str) -> str:
         return str((await runtime.acall(question=question)).answer)

@@ -140,7 +140,8 @@ def _load(found: Figures) -> str:
 
 def _demos(found: Figures) -> str:
     rows = []
-    names = {"call": "asked", "hit": "memory", "sqlite": "file", "redis": "Redis"}
+    names = {"call": "asked", "unrendered": "asked, `rendering` off", "hit": "hit in memory"}
+    names |= {"sqlite": "hit in a file", "redis": "hit in Redis"}
     for kind, name in names.items():
         at = {"part": "demos", "kind": kind}
         ours, dspy = (found.median("cpu_us", peer=p, **at) for p in ("ours", "dspy"))

@@ -29,16 +29,7 @@ from .peers import PEERS
 
 __all__ = ["main"]
 
-_PACKAGES = [
-    "dspy",
-    "openai",
-    "anthropic",
-    "litellm",
-    "langchain-openai",
-    "pydantic-ai-slim",
-    "aiohttp",
-    "redis",
-]
+_PACKAGES = ("dspy", "openai", "anthropic", "litellm", "langchain-openai", "pydantic-ai-slim")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
