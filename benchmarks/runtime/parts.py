@@ -149,7 +149,7 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
 
 def _warmed(fleet: Fleet, peers: list[str]) -> None:
     """Whatever is imported at a first call is, so that no clock runs while it is."""
-    with LoopbackProviders({}) as there:
+    with LoopbackProviders({"script": ["ok"]}) as there:  # which can stream
         for peer in peers:
             one = {"setup": {"urls": there.urls}, "cap": CAP_S}
             fleet.do(peer, {"job": "ones", "of": [one, {**one, "streamed": True}]})
