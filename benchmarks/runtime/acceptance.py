@@ -124,6 +124,9 @@ def _switches(found: Figures) -> Iterator[Line]:
     for fault in ("dead", "Retry-After: 30"):
         row = found.one(part="switch", peer=_OURS, fault=fault)
         well = row is not None and row["outcome"] == "answered"
-        cost = float(row["first"]) if row is not None and well else None
-        asked = f"first provider {fault}: attempts before the switch"
-        yield Line(asked, "switch", cost, 1, form=".0f")
+        first = row["seconds"] if row is not None and well else None
+        asked = f"first provider {fault}: answered by the second after s"
+        yield Line(asked, "switch", first, _SLACK_S, form=".1f")
+        later = row.get("next_s") if row is not None else None
+        asked = f"first provider {fault}: the next call after s"
+        yield Line(asked, "switch", later, _SLACK_S, form=".1f")

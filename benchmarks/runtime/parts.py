@@ -184,12 +184,13 @@ def switch(fleet: Fleet, size: Size) -> Iterator[Row]:
         for place, peer in enumerate(peers):
             urls = there.urls[2 * place * len(SWITCH) : 2 * (place + 1) * len(SWITCH)]
             pairs = [urls[at : at + 2] for at in range(0, len(urls), 2)]
-            ones = [{"setup": {"urls": pair, "timeout": 10.0}, "cap": CAP_S} for pair in pairs]
+            asked = {"cap": CAP_S, "then": True}
+            ones = [{"setup": {"urls": pair, "timeout": 10.0}, **asked} for pair in pairs]
             jobs[peer] = {"job": "ones", "of": ones}
-        answers, asked = fleet.together(jobs), iter(there.asked())
+        answers, counts = fleet.together(jobs), iter(there.asked())
     for peer, answer in answers.items():
         for name, row in zip(SWITCH, answer.get("row", []) or [{}] * len(SWITCH), strict=False):
-            attempts = {"first": next(asked), "second": next(asked)}
+            attempts = {"first": next(counts), "second": next(counts)}
             if row:
                 yield {"part": "switch", "peer": peer, "fault": name, **attempts, **row}
 

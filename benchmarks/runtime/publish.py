@@ -49,7 +49,7 @@ _NOTES = {
     "slow": f"One call under a timeout of 3 s (compilm: deadline 3 s too). A drip is a byte each "
     f"0.25 s, a slow stream a piece each second. What had not ended after {CAP_S:g} s was left.",
     "switch": "The first of two providers always fails, or says `Retry-After: 30`; the second is "
-    "well. Requests that the first got, and seconds until the answer.",
+    "well. Requests that the first got, seconds until the answer, and those of the call after it.",
     "flight": "Requests that reached the provider of 64 equal calls at one time, caches on.",
     "quiet": "What a fresh process looks up besides the provider, from import to first answer.",
 }
@@ -202,7 +202,8 @@ def _switch(found: Figures) -> str:
         cells = [title]
         for fault in SWITCH:
             row = found.one(part="switch", peer=peer, fault=fault)
-            cells.append("" if row is None else f"{row['first']}; {_ended(row)}")
+            later = "" if row is None or "next_s" not in row else f"; then {row['next_s']:.1f} s"
+            cells.append("" if row is None else f"{row['first']}; {_ended(row)}{later}")
         rows.append(cells)
     return _table(["", *SWITCH], rows)
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from .load import in_tasks, in_threads
@@ -69,11 +69,24 @@ class Worker:
         await _closed(client)
         return {} if load is None else load.told()
 
-    async def _one(self, client: Client, *, cap: float, streamed: bool = False) -> dict[str, Any]:
-        """What became of one call, and after how many seconds; `cap` ends what does not end."""
+    async def _one(
+        self, client: Client, *, cap: float, streamed: bool = False, then: bool = False
+    ) -> dict[str, Any]:
+        """What became of one call, and after how many seconds; `cap` ends what does not end.
+
+        `then`: one more is made after it, `next_s`, if the first was answered.
+        """
         ask = client.stream if streamed else client.ask
         if ask is None:
             return {}
+        outcome, seconds = await self._ended(ask, cap)
+        row = {"outcome": outcome, "seconds": seconds}
+        if then and outcome == "answered":
+            row["next_s"] = (await self._ended(ask, cap))[1]
+        await _closed(client)
+        return row
+
+    async def _ended(self, ask: Callable[[str], Awaitable[str]], cap: float) -> tuple[str, float]:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(cap) as bound:
@@ -81,9 +94,7 @@ class Worker:
                 outcome = "answered" if "Paris" in said else "wrong"
         except Exception as error:  # border: how a call ended is what is measured
             outcome = "runs on" if bound.expired() else type(error).__name__
-        seconds = time.perf_counter() - began
-        await _closed(client)
-        return {"outcome": outcome, "seconds": seconds}
+        return outcome, time.perf_counter() - began
 
     def _client(self, setup: dict[str, Any]) -> Client:
         folder = tempfile.mkdtemp(dir=self._folder)
