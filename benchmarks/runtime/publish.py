@@ -49,7 +49,7 @@ _NOTES = {
     "slow": f"One call under a timeout of 3 s (compilm: deadline 3 s too). A drip is a byte each "
     f"0.25 s, a slow stream a piece each second. What had not ended after {CAP_S:g} s was left.",
     "switch": "The first of two providers always fails, or says `Retry-After: 30`; the second is "
-    "well. Requests that the first got, seconds until the answer, and those of a second call after it.",
+    "well. Requests that the first got in two calls, and seconds until each answer.",
     "flight": "Requests that reached the provider of 64 equal calls at one time, caches on.",
     "quiet": "What a fresh process looks up besides the provider, from import to first answer.",
 }
