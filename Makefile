@@ -9,7 +9,7 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos soak bench-optimizers lock clean
+.PHONY: help demo test lint types imports unit chaos soak soak-runtime bench-optimizers bench-runtime lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
@@ -17,6 +17,8 @@ help:
 	@echo "make chaos  kill a compile 20 times and compare (slow)"
 	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
 	@echo "make bench-optimizers  compilm beside DSPy's optimizers; writes docs/benchmarks.md (hours)"
+	@echo "make bench-runtime  the runtime beside its peers; writes docs/benchmarks-runtime.md (a quarter of an hour)"
+	@echo "make soak-runtime   200,000 calls, 1,000 streams: does memory grow, does anything mix"
 	@echo "make lock   resolve requirements.lock anew"
 
 $(STAMP): requirements.lock pyproject.toml
@@ -82,6 +84,24 @@ bench-optimizers: $(STAMP)
 	$(BIN)/python -m benchmarks.optimizers.scores $(ROWS)/real.jsonl | sed 's/^## /### /' > $(ROWS)/real.md
 	$(BIN)/python -m benchmarks.optimizers.wall > $(ROWS)/wall.md
 	$(BIN)/python -m benchmarks.optimizers.publish --worlds $(ROWS)/worlds.jsonl --real $(ROWS)/real.md --wall $(ROWS)/wall.md --out docs
+
+# The peers are not in our lock: a venv of their own, with what they need and what we need.
+BENCH   := build/bench-venv
+PEERS   := benchmarks/runtime/requirements.txt
+MEASURE := PYTHONPATH=src:. $(BENCH)/bin/python -m benchmarks.runtime
+ROUNDS  ?= 5
+
+$(BENCH)/.installed: $(PEERS)
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r $(PEERS)
+	@touch $@
+
+bench-runtime: $(BENCH)/.installed
+	$(MEASURE).run --rounds $(ROUNDS) --out $(ROWS)/runtime.jsonl
+	$(MEASURE).publish $(ROWS)/runtime.jsonl --out docs
+
+soak-runtime: $(STAMP)
+	$(BIN)/python -m benchmarks.endurance --calls 200000 --streams 1000
 
 lock:
 	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \

@@ -14,15 +14,13 @@ import argparse
 import asyncio
 import http.client
 import json
-import socket
 import statistics
-import subprocess
-import sys
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
+
+from benchmarks.runtime.load import Load, in_tasks, in_threads
+from benchmarks.runtime.server import LoopbackProviders
 
 PROMPT = "Answer the question with one word. " * 20
 BODY = {
@@ -37,91 +35,32 @@ HEADERS = {"authorization": "Bearer k", "content-type": "application/json"}
 PATH = "/v1/chat/completions"
 REFERENCE = "openai SDK, async"
 CONCURRENCY = {1: 150, 32: 600, 256: 1000}  # and the calls of a round
-Call = Callable[[], Any]
 
 
-def _answer() -> bytes:
-    message = {"role": "assistant", "content": "Paris is the capital of France. " * 3}
-    usage = {"prompt_tokens": 40, "completion_tokens": 20, "total_tokens": 60}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-    body = json.dumps({**head, "choices": [choice], "usage": usage}).encode()
-    start = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    return start % len(body) + body
-
-
-class _Instant(asyncio.Protocol):
-    """Answers every request with the same bytes."""
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport, self._rest, self._said = transport, b"", _answer()
-
-    def data_received(self, data: bytes) -> None:
-        self._rest += data
-        while (end := self._rest.find(b"\r\n\r\n")) >= 0:
-            head = self._rest[:end].lower()
-            size = int(head.partition(b"content-length:")[2].split(b"\r")[0] or 0)
-            if len(self._rest) < end + 4 + size:
-                return
-            self._rest = self._rest[end + 4 + size :]
-            self._transport.write(self._said)
-
-
-async def _serve() -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Instant, "127.0.0.1", 0, backlog=2048)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-async def _tasks(call: Callable[[], Awaitable[Any]], calls: int, width: int) -> None:
-    numbers = iter(range(calls))
-
-    async def work() -> None:
-        for _ in numbers:
-            await call()
-
-    await asyncio.gather(*[work() for _ in range(width)])
-
-
-def _threads(call: Call, calls: int, width: int) -> None:
-    numbers, lock = iter(range(calls)), threading.Lock()
-
-    def work() -> None:
-        while True:
-            with lock:
-                if next(numbers, None) is None:
-                    return
-            call()
-
-    workers = [threading.Thread(target=work) for _ in range(width)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+def _measured(load: Load) -> float:
+    """Microseconds of CPU per call; a call that fails spoils the row."""
+    if load.errors:
+        raise RuntimeError(f"calls failed: {dict(load.errors)}")
+    return load.cpu / load.calls * 1e6
 
 
 def _measured_tasks(make: Callable[[], Any], calls: int, width: int) -> float:
-    async def run() -> float:
+    async def run() -> Load:
         call, close = make()
-        await _tasks(call, width, width)
-        began = time.process_time()
-        await _tasks(call, calls, width)
-        spent = time.process_time() - began
+        await in_tasks(lambda _: call(), [""] * width, width)
+        load = await in_tasks(lambda _: call(), [""] * calls, width)
         await close()
-        return spent / calls * 1e6
+        return load
 
-    return asyncio.run(run())
+    return _measured(asyncio.run(run()))
 
 
 def _measured_threads(make: Callable[[], Any], calls: int, width: int) -> float:
     call, close = make()
-    _threads(call, width, width)
-    began = time.process_time()
-    _threads(call, calls, width)
-    spent = time.process_time() - began
+    in_threads(lambda _: call(), [""] * width, width)
+    load = in_threads(lambda _: call(), [""] * calls, width)
     close()
-    return spent / calls * 1e6
+    return _measured(load)
 
 
 def rows(port: int) -> dict[str, tuple[Any, Any]]:
@@ -218,22 +157,12 @@ def main() -> None:
     """Run the rounds and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve:
-        asyncio.run(_serve())
-        return
-    command = [sys.executable, "-m", "benchmarks.engines", "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            port = int(server.stdout.readline())  # type: ignore[union-attr]
-            with socket.create_connection(("127.0.0.1", port)):
-                _table(_measured(port, given.rounds))
-        finally:
-            server.terminate()
+    with LoopbackProviders({}) as there:
+        _table(_found(int(there.urls[0].rpartition(":")[2]), given.rounds))
 
 
-def _measured(port: int, rounds: int) -> dict[tuple[str, int], list[float]]:
+def _found(port: int, rounds: int) -> dict[tuple[str, int], list[float]]:
     found: dict[tuple[str, int], list[float]] = defaultdict(list)
     for _ in range(rounds):
         for width, calls in CONCURRENCY.items():
