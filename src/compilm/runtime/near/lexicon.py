@@ -88,7 +88,9 @@ SWITCHES: Final = _each(
     "send sends sent sending", "receive receives received get gets got", "accept accepts accepted",
     "decline declines declined reject rejects rejected", "cancel cancels cancelled canceled",
     "confirm confirms confirmed", "enable enables enabled activate activates activated",
-    "disable disables disabled deactivate deactivated", "allow allows allowed permit permitted", "block blocks "
+    "disable disables disabled deactivate deactivated",
+    "allow allows allowed permit permitted",
+    "block blocks "
     "blocked forbid forbidden", "add adds added", "remove removes removed delete deletes deleted",
     "win wins won", "lose loses lost", "lock locks locked", "pass passes passed", "high", "low",
     "big large", "small little", "long", "short", "hot", "cold", "good", "bad", "better", "worse",
