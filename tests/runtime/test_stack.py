@@ -310,3 +310,28 @@ def test_a_served_lean_chain_imports_no_sdk(serve: Any) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout.splitlines() == ["4", "[]"], done.stderr
+
+
+def test_while_the_first_wants_a_pause_the_second_is_asked_and_nobody_waits() -> None:
+    clock = ManualClock()
+    limited = dspy.LMRateLimitError(model="a/first", message="slow", retry_after=30.0)
+    first = scripted_lm([limited, {"answer": "1"}], model="a/first")
+    second = scripted_lm([{"answer": "2"}], model="b/second")
+    stack = Stacks(RuntimeSettings(), clock).over(first, second)
+    answers = []
+    with dspy.context(lm=stack.lm):
+        for n in range(4):
+            answers.append(ASK(question=f"{n}?").answer)
+            assert clock.now() == 0.0
+        clock.advance(30.0)
+        answers.append(ASK(question="last?").answer)
+    assert (answers, first.engine.calls, second.engine.calls) == (["2"] * 4 + ["1"], 2, 4)
+
+
+def test_with_one_account_alone_a_pause_is_waited_for() -> None:
+    clock = ManualClock()
+    limited = dspy.LMRateLimitError(model="a/first", message="slow", retry_after=7.0)
+    only = scripted_lm([limited, {"answer": "1"}], model="a/first")
+    with dspy.context(lm=Stacks(RuntimeSettings(), clock).over(only).lm):
+        assert ASK(question="why?").answer == "1"
+    assert (clock.now(), only.engine.calls) == (7.0, 2)

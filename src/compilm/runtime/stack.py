@@ -150,7 +150,8 @@ class Stacks:
             raise ConfigError("a stack needs a model: name one, or several in order of fallback")
         providers = [one if isinstance(one, Provider) else Provider.of(one) for one in chain]
         above, told = self._above(providers, role)
-        guarded = [self._guarded(provider, role) for provider in providers]
+        yields = len({provider.account for provider in providers}) > 1
+        guarded = [self._guarded(provider, role, yields) for provider in providers]
         first = providers[0]
         above += self._routed(providers, [pair for pair, _ in guarded], role, order)
         told += route_lines(len(providers), order, resume=self._settings.resume)
@@ -210,13 +211,15 @@ class Stacks:
                 layers.insert(0, PerCall())
         return [self.ledger.calls(role, [one.name for one in chain]), *layers], told
 
-    def _guarded(self, provider: Provider, role: str) -> tuple[EnginePair, list[tuple[str, str]]]:
-        """One provider under the layers that are its own."""
+    def _guarded(
+        self, provider: Provider, role: str, yields: bool
+    ) -> tuple[EnginePair, list[tuple[str, str]]]:
+        """One provider under the layers that are its own; `yields`: another may be asked."""
         settings, clock = self._settings, self._clock
         layers: list[Layer] = [
             Attempts(provider.name),
             Breaker(self._circuit(provider), clock),
-            Limiter(self._gate(provider), clock),
+            Limiter(self._gate(provider), clock, yields),
             Timeout(settings.timeout, provider.blocks, clock),
             *self._counted(provider, role),
             _named(provider),

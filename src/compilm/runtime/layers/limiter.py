@@ -18,7 +18,7 @@ from ...engine import EnginePair, remaining
 from .around import around
 from .buckets import Bucket, Places
 from .futures import auntil, in_a_loop
-from .outcomes import Kind, kind_of, limit_reached, retry_after_of
+from .outcomes import Kind, kind_of, left_alone, limit_reached, retry_after_of
 
 __all__ = ["Gate", "Limiter", "Ticket"]
 
@@ -73,6 +73,10 @@ class Gate:
     def waiting(self) -> int:
         """How many calls are in the queue."""
         return len(self._queue)
+
+    def paused(self, now: float) -> float:
+        """Seconds for which the provider asked to be left alone; 0 where it did not."""
+        return max(0.0, self._paused_until - now)
 
     def join(self, ticket: Ticket, now: float, left: float) -> float | None:
         """Start the call (`None`), or queue it and say how long to wait: see `look`.
@@ -199,7 +203,8 @@ class Limiter:
 
     Tokens are expected to be characters / 3 plus `max_tokens`, or the longest answer so far
     (256 at first); afterwards they are corrected by what the provider reports. A rate limit
-    closes the gate for its `Retry-After`.
+    closes the gate for its `Retry-After`: calls wait, or where it `yields`, since another may be
+    asked instead, are refused at once.
 
     >>> from compilm.clock import ManualClock
     >>> from compilm.testing.layer_kit import CountingEngine, ask, request
@@ -213,6 +218,7 @@ class Limiter:
 
     gate: Gate
     clock: Clock = SYSTEM_CLOCK
+    yields: bool = False
     _longest: int = 256
 
     def __call__(self, inner: EnginePair) -> EnginePair:
@@ -255,19 +261,27 @@ class Limiter:
 
     def _press(self, ticket: Ticket) -> Ticket:
         while True:
-            now = self.clock.now()
+            now = self._now(ticket)
             wait = self.gate.press(ticket, now, remaining(now))
             if wait is None:
                 return ticket
             self.clock.sleep(wait)
 
     def _join(self, ticket: Ticket) -> float | None:
-        now = self.clock.now()
+        now = self._now(ticket)
         return self.gate.join(ticket, now, remaining(now))
 
     def _look(self, ticket: Ticket) -> float | None:
-        now = self.clock.now()
+        now = self._now(ticket)
         return self.gate.look(ticket, now, remaining(now))
+
+    def _now(self, ticket: Ticket) -> float:
+        """The instant, if the gate is not closed to one that yields."""
+        now = self.clock.now()
+        if self.yields and (pause := self.gate.paused(now)):
+            self.gate.withdraw(ticket)
+            raise left_alone(self.gate.name, pause)
+        return now
 
     def leave(self, ticket: Ticket, answer: Any, error: BaseException | None) -> None:
         """Give the place back and correct the tokens."""

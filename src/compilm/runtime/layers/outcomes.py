@@ -21,6 +21,7 @@ __all__ = [
     "circuit_open",
     "deadline_exceeded",
     "kind_of",
+    "left_alone",
     "limit_reached",
     "none_answered",
     "retry_after_of",
@@ -154,6 +155,11 @@ def circuit_open(name: str, why: str, retry_after: float) -> errors.CircuitOpen:
     """The error of a call that was not made because the provider is failing."""
     told = f"{name} is not asked: {why}; the next try is in {retry_after:.1f} s"
     return CircuitOpen(told, retry_after=retry_after)
+
+
+def left_alone(name: str, wait: float) -> errors.LimitReached:
+    """The error of a call for which another provider may be asked, as this one wants a pause."""
+    return LimitReached(f"{name} asked to be left alone for {wait:.1f} s more", retry_after=wait)
 
 
 def limit_reached(name: str, wait: float, left: float) -> errors.LimitReached:
