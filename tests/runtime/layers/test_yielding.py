@@ -1,4 +1,4 @@
-"""A limiter that yields: where another account may be asked, nobody waits for one that is closed."""
+"""A limiter that yields: where another account may be asked, a closed one is not waited for."""
 
 from __future__ import annotations
 
