@@ -17,7 +17,7 @@ help:
 	@echo "make chaos  kill a compile 20 times and compare (slow)"
 	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
 	@echo "make bench-optimizers  compilm beside DSPy's optimizers; writes docs/benchmarks.md (hours)"
-	@echo "make bench-runtime  the runtime beside its peers; writes docs/benchmarks-runtime.md (a quarter of an hour)"
+	@echo "make bench-runtime  the runtime beside its peers; writes docs/benchmarks-runtime.md (half an hour or more)"
 	@echo "make soak-runtime   200,000 calls, 1,000 streams: does memory grow, does anything mix"
 	@echo "make lock   resolve requirements.lock anew"
 

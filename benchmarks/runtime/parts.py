@@ -140,7 +140,7 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
             ]
             with LoopbackProviders(*pair) as there:
                 setup = {"urls": there.urls, "timeout": LIMIT_S, "concurrency": 50}
-                calls = size.calls(2000 if peer == OURS else 200, 50)
+                calls = size.calls(2000 if peer in FALLING else 200, 50)
                 job = {"job": "load", "setup": setup, "calls": calls, "width": 50, "warm": False}
                 answer, attempts = fleet.do(peer, job), sum(there.asked())
             columns = {"part": "mix", "peer": peer, "round": number, "attempts": attempts}

@@ -23,7 +23,7 @@ __all__ = ["chart", "main", "page"]
 _HEAD = """# Benchmarks of the runtime
 
 What a call costs and what becomes of it when providers fail, beside the clients that people use \
-instead. Make the figures on your machine; a quiet one takes a quarter of an hour:
+instead. Make the figures on your machine; it takes half an hour or more:
 
 ```console no-run
 $ make bench-runtime
