@@ -9,11 +9,12 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos soak soak-runtime bench-optimizers bench-runtime lock clean
+.PHONY: help demo test lint types imports unit coverage chaos soak soak-runtime bench-optimizers bench-runtime lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
 	@echo "make test   lint, types, layers, tests and docs"
+	@echo "make coverage  the tests again, with the branches they take"
 	@echo "make chaos  kill a compile 20 times and compare (slow)"
 	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
 	@echo "make bench-optimizers  compilm beside DSPy's optimizers; writes docs/benchmarks.md (hours)"
@@ -53,6 +54,10 @@ imports: $(STAMP)
 
 # One worker for each core; WORKERS=0 runs all in one process, as a bare pytest does.
 unit: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# The same tests, with every branch counted, in subprocesses too: twice the time.
+coverage: $(STAMP)
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
