@@ -1,0 +1,1 @@
+"""Programs of other frameworks as ours, and ours as theirs; each file imports its own framework."""

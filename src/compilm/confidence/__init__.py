@@ -1,0 +1,1 @@
+"""How sure an answer is, and who answers instead where it is not sure enough."""

@@ -1,0 +1,1 @@
+"""From documents to the passages that answer a question: chunks, embedders, indexes, fusion."""
