@@ -34,7 +34,7 @@ class Caller:
     name: str
     work: Work
     reader: Callable[[Mapping[str, Any]], dict[str, Any]]
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     circuit: Circuit | None = None
     clock: Clock = SYSTEM_CLOCK
     rng: random.Random = field(default_factory=random.Random)

@@ -1,4 +1,4 @@
-"""A connection to an MCP server that can be used from anywhere and is opened again when it broke."""
+"""A connection to an MCP server, for every thread and loop, opened again when it broke."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..errors import ProgramError, UsageError
@@ -75,7 +76,7 @@ class _State:
 
     def __init__(self, place: Place, changed: Callable[[], object]) -> None:
         self._place = place
-        self._changed = weakref.WeakMethod(changed)  # type: ignore[type-var]  # it is one
+        self._changed = weakref.WeakMethod(changed)
         self.loop = Loop(f"compilm-mcp-{place.name}")
         self._link: Link | None = None
 
@@ -103,10 +104,9 @@ class _State:
 
     def close(self) -> None:
         """Close the link, then the loop."""
-        try:
+        # It was closed already, or its server does not let go: the loop ends all the same.
+        with suppress(RuntimeError, TimeoutError):
             self.loop.submit(self._close()).result(timeout=8.0)
-        except (RuntimeError, TimeoutError):
-            pass  # it was closed already, or its server does not let go: the loop ends all the same
         self.loop.close()
 
     async def _close(self) -> None:

@@ -75,9 +75,10 @@ def _section(lines: list[str]) -> dict[str, str]:
             continue
         google = _GOOGLE.fullmatch(line.strip()) if least else None
         numpy = None if least else _NUMPY.fullmatch(line.strip())
-        names = (
-            [google[1].lstrip("*")] if google else re.split(r"\s*,\s*", numpy[1]) if numpy else []
-        )
+        if google:
+            names = [google[1].lstrip("*")]
+        else:
+            names = re.split(r"\s*,\s*", numpy[1]) if numpy else []
         for name in names:
             found[name] = [google[2]] if google else []
     return {name: " ".join(filter(None, texts)) for name, texts in found.items()}

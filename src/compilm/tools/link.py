@@ -147,11 +147,13 @@ class Link:
         from mcp.client.streamable_http import streamable_http_client
 
         timeout = httpx2.Timeout(self._place.connect, read=_READ)
-        async with httpx2.AsyncClient(headers=self._place.headers(), timeout=timeout) as http:
-            async with streamable_http_client(
+        async with (
+            httpx2.AsyncClient(headers=self._place.headers(), timeout=timeout) as http,
+            streamable_http_client(
                 url, http_client=http, max_sse_event_size=_MOST_BYTES
-            ) as streams:
-                yield streams
+            ) as streams,
+        ):
+            yield streams
 
     async def _heard(self, message: Any) -> None:
         """A notification, as servers before 2026 send them."""
