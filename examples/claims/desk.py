@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from program import ASK, GUIDES, NEEDS_CLAIM, ROUTE, Intent, Slots, Triage, facts, key
+from metric import TOLD, line_of
+from program import ASK, NEEDS_CLAIM, ROUTE, Intent, Slots, Triage, facts, key
 
 from compilm import END, Choice, Graph, Node, Pause
 from compilm.retrieval import Bm25, Passage, Retriever
@@ -34,6 +35,7 @@ APOLOGY = (
     "Our claims system is down at the moment, so we cannot look this claim up. "
     "Please ask again in an hour; nothing you sent is lost."
 )
+FIELDS = ("intent", "claim_number", "amount", "service_date")
 TOPICS = {
     "claim_status": "status",
     "payment_trace": "payment",
@@ -48,13 +50,11 @@ TOPICS = {
 
 
 class Reply(dspy.Signature):
-    """Answer the message in two sentences: one from the record, one from the policy. End each
-    with the mark in brackets that its source ends with."""
+    """Answer the message in two sentences from the sources, each with the mark of its source."""
 
     message: str = dspy.InputField()
     intent: Intent = dspy.InputField()
-    record: str = dspy.InputField(desc="what the desk knows of the claim")
-    policy: str = dspy.InputField(desc="passages that may be cited")
+    sources: str = dspy.InputField(desc="the record and policy passages, each with its mark")
     answer: str = dspy.OutputField()
 
 
@@ -106,7 +106,7 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
         },
         start="screen",
         inputs=["message"],
-        outputs=["intent", "claim_number", "amount", "service_date", "outcome", "record", "policy", "answer"],
+        outputs=[*FIELDS, "outcome", "record", "sources", "answer"],
     )
 
 
@@ -134,7 +134,8 @@ class Lookup(dspy.Module):
         self.claims = claims
 
     def forward(self, claim_number: str) -> dspy.Prediction:
-        found = self.claims["lookup_claim"].run(claim_number=claim_number).checked()
+        (lookup_claim,) = self.claims.tools()
+        found = lookup_claim.run(claim_number=claim_number).checked()
         record = "\n".join(facts(found["record"])) if found["found"] else ""
         return dspy.Prediction(
             is_found=found["found"], record=record, code=found["record"].get("denial_code", "")
@@ -149,17 +150,26 @@ class Ground(dspy.Module):
         self.policies, self.k = policies, k
 
     def forward(
-        self, message: str, intent: str, record: str = "", code: str = ""
+        self, message: str, intent: str, claim_number: str, record: str = "", code: str = ""
     ) -> dspy.Prediction:
         topic = code if intent == "denial_reason" and code else TOPICS.get(intent, code)
         found = self.policies.search(f"{message} {record}", self.k, where={"topic": topic})
-        return dspy.Prediction(
-            policy="\n".join(f"{each.text.rstrip('.')} [{each.id}]." for each in found),
-            is_covered=bool(found),
-        )
+        told = line_of(TOLD[intent], record) if intent in TOLD else ""
+        sources = [marked(told, claim_number)] if told else []
+        sources += [marked(each.text, each.id) for each in found]
+        return dspy.Prediction(sources="\n".join(sources), is_covered=bool(found))
 
 
-def check(answer: str, record: str = "", policy: str = "") -> dict[str, str]:
+def marked(text: str, mark: str) -> str:
+    """A source as a sentence that ends with its mark.
+
+    >>> marked("Appeals take 30 days.", "P15.2")
+    'Appeals take 30 days [P15.2].'
+    """
+    return f"{text.rstrip('.')} [{mark}]."
+
+
+def check(answer: str, sources: str) -> dict[str, str]:
     """Whether each sentence of the answer stands in what it was given."""
     return {"outcome": "answer" if answer.strip() else "person"}
 
