@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import dspy
 
-from ..runtime.layers.threads import Threads
+from ..policies.threads import Threads
 from .pauses import Pause
 
 __all__ = ["THREADS", "aside_by_side", "blocking", "side_by_side"]
