@@ -41,6 +41,6 @@ def note(name: str, values: Mapping[str, Any]) -> None:
 
     >>> note("guard", {"outcome": "passed"})
     """
-    trace = dspy.settings[TRACE] if TRACE in dspy.settings else None
+    trace = dspy.settings.get(TRACE, None)
     if trace is not None:
         trace.root.note(name, dict(values))

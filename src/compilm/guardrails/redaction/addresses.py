@@ -22,20 +22,60 @@ _WORD = r"(?:[^\W\d_a-zß-ÿ][\w'’.-]{0,40}|\d+(?:st|nd|rd|th))"
 _LINK = r"(?:of|d['’]|de|da|do|dos|del|della|di|la|le|van|von|der|den|the|des|ten|z|na|y|e|az)"
 _NAMED = rf"{_WORD}(?:\s+(?:{_LINK}|{_WORD})){{0,5}}?"
 _STARTS = (
-    (0.9, rf"(?<![\w.,$€£/-])\d{{1,6}}[A-Za-z]?,?\s+(?:\d{{1,5}}\s+)?(?:{_NAMED}\s+)??(?i:{_STREET})\b\.?(?:\s+\d{{1,5}}\b)?"),
-    (0.8, rf"(?<![\w.,$€£/-])\d{{2,6}}\s+(?:\d{{1,5}}\s+)?(?:(?:ul|al|os|r|c)\.?\s+)?{_NAMED}\s+\d{{1,5}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))"),
+    (
+        0.9,
+        rf"(?<![\w.,$€£/-])\d{{1,6}}[A-Za-z]?,?\s+(?:\d{{1,5}}\s+)?(?:{_NAMED}\s+)??(?i:{_STREET})\b\.?(?:\s+\d{{1,5}}\b)?",
+    ),
+    (
+        0.8,
+        rf"(?<![\w.,$€£/-])\d{{2,6}}\s+(?:\d{{1,5}}\s+)?(?:(?:ul|al|os|r|c)\.?\s+)?{_NAMED}\s+\d{{1,5}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))",
+    ),
     (0.7, rf"(?<![\w-])(?:(?:ul|al|os)\.?\s+{_NAMED}|{_NAMED}\s+(?i:{_STREET}))\.?\s+\d{{1,5}}\b"),
-    (0.65, rf"(?<![\w-]){_NAMED}\s+(?:Street|Avenue|Road|Boulevard|Drive|Lane|Loop|Gateway|Parkway|Parks)\b"),
-    (0.9, r"(?i:\b(?:p\.?\s?o\.?\s?box|postbox|postfach|apartado|unit|psc)\s*#?\d+(?:,?\s+box\s+\d+)?)"),
-    (0.85, r"(?i:\b(?:apt|apartment|suite|ste|flat|room|unit|floor|building|bldg)\.?\s*#?\d+\w?\b)"),
+    (
+        0.65,
+        rf"(?<![\w-]){_NAMED}\s+(?:Street|Avenue|Road|Boulevard|Drive|Lane|Loop|Gateway|Parkway|Parks)\b",
+    ),
+    (
+        0.9,
+        r"(?i:\b(?:p\.?\s?o\.?\s?box|postbox|postfach|apartado|unit|psc)\s*#?\d+(?:,?\s+box\s+\d+)?)",
+    ),
+    (
+        0.85,
+        r"(?i:\b(?:apt|apartment|suite|ste|flat|room|unit|floor|building|bldg)\.?\s*#?\d+\w?\b)",
+    ),
     (0.85, r"\b(?:APO|DPO|FPO)\s+A[AEP]\s+\d{5}"),
-    (0.85, r"(?i:\b(?:zip|zip ?code|postal code|postcode)\W{1,3}(?:is\s+)?)(?P<value>\d{4,6}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)"),
-    (0.85, r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\s+\d{5}(?:-\d{4})?\b"),
+    (
+        0.85,
+        r"(?i:\b(?:zip|zip ?code|postal code|postcode)\W{1,3}(?:is\s+)?)(?P<value>\d{4,6}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)",
+    ),
+    (
+        0.85,
+        r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\s+\d{5}(?:-\d{4})?\b",
+    ),
     (0.85, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b"),
-    (0.7, rf"(?i:(?<=address is )|(?<=address: )|(?<=lives at )|(?<=live at )|(?<=lived in )|(?<=located at )|(?<=corner of )|(?<=office is at )|(?<=live in )){_NAMED}(?:\s+\d+\b)?(?:\s+and\s+{_NAMED}(?:\s+\d+\b\.?)?)?"),
+    (
+        0.7,
+        rf"(?i:(?<=address is )|(?<=address: )|(?<=lives at )|(?<=live at )|(?<=lived in )|(?<=located at )|(?<=corner of )|(?<=office is at )|(?<=live in )){_NAMED}(?:\s+\d+\b)?(?:\s+and\s+{_NAMED}(?:\s+\d+\b\.?)?)?",
+    ),
 )
 # Ordinary words that names of towns and countries have.
-_PARTS = frozenset("New North South East West United States Republic Springs Beach Park City Hills".split())
+_PARTS = frozenset(
+    {
+        "New",
+        "North",
+        "South",
+        "East",
+        "West",
+        "United",
+        "States",
+        "Republic",
+        "Springs",
+        "Beach",
+        "Park",
+        "City",
+        "Hills",
+    }
+)
 _COMPILED = tuple((score, re.compile(form)) for score, form in _STARTS)
 # What an address goes on with: words with a capital, numbers, codes, "nan" of a table.
 _NEXT = re.compile(
@@ -78,7 +118,11 @@ def _onward(text: str, end: int) -> int:
             return end
         word = found["atom"].rstrip(".")
         bracketed = "(" in text[end : found.start("atom")]
-        if word.isalpha() and is_common(word) and not (word.isupper() or bracketed or word in _PARTS):
+        if (
+            word.isalpha()
+            and is_common(word)
+            and not (word.isupper() or bracketed or word in _PARTS)
+        ):
             return end
         end = found.end() - (1 if found["atom"].endswith(".") and len(word) > 3 else 0)
         if text[end : end + 1] == ".":

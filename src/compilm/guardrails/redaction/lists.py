@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 __all__ = ["is_common", "is_medicine", "known"]
@@ -26,7 +26,7 @@ _DRUG = re.compile(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def known(name: str) -> frozenset[str]:
     """The entries of one list, in small letters; `;` or space parts them, `#` begins a remark.
 

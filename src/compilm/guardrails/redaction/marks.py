@@ -44,20 +44,26 @@ def _labelled(kind: str, labels: str, score: float = 0.9) -> tuple[str, float, r
 # The kind, how sure, and what the value stands after.
 _LABELS = (
     _labelled("SSN", r"SSN|social security|social sec\b"),
-    _labelled("RECORD_NUMBER", r"MRN|medical rec(?:ord)?|med\.? rec|chart|record|encounter|visit id"),
+    _labelled(
+        "RECORD_NUMBER", r"MRN|medical rec(?:ord)?|med\.? rec|chart|record|encounter|visit id"
+    ),
     _labelled(
         "MEMBER_NUMBER",
         r"insurance(?: plan| policy| member| id)?|ins\.?(?: policy| plan| id)?|policy|member(?:ship)?"
         r"|subscriber|beneficiary|health plan|plan|medicare|medicaid|group|HPN|HPBN|MBI|HICN",
     ),
-    _labelled("CLAIM_NUMBER", r"claim|prior auth(?:orization)?|authorization|referral|reference|ref"),
+    _labelled(
+        "CLAIM_NUMBER", r"claim|prior auth(?:orization)?|authorization|referral|reference|ref"
+    ),
     _labelled("ACCOUNT_NUMBER", r"acct|account|a/c|routing|sort code|BIC|SWIFT|invoice|order"),
     _labelled(
         "LICENSE_NUMBER",
         r"licen[cs]e(?: plate)?|DL|passport|plate|VIN|certificate|NPI|DEA|tax id|EIN|TIN|NHS|SIN",
     ),
     _labelled("DEVICE_NUMBER", r"serial|device|IMEI|implant|UDI|lot"),
-    _labelled("ID_NUMBER", r"(?:patient |pt |case |study |employee |student |user )?ID|case|patient"),
+    _labelled(
+        "ID_NUMBER", r"(?:patient |pt |case |study |employee |student |user )?ID|case|patient"
+    ),
 )
 _FORMS: tuple[tuple[str, float, str], ...] = (
     ("EMAIL", 0.97, r"(?<![\w.+-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
@@ -68,12 +74,24 @@ _FORMS: tuple[tuple[str, float, str], ...] = (
         r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,6}(?:com|org|net|edu|gov|io|info|biz|co\.uk|de|fr|se|nl|eu|us)"
         r"(?:/[^\s<>\"')\]]*)?(?![\w@])",
     ),
-    ("IP_ADDRESS", 0.9, r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"),
-    ("IP_ADDRESS", 0.8, r"(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}(?::|[0-9a-f]{1,4})(?:[0-9a-f:]*)(?![\w])"),
+    (
+        "IP_ADDRESS",
+        0.9,
+        r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)",
+    ),
+    (
+        "IP_ADDRESS",
+        0.8,
+        r"(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}(?::|[0-9a-f]{1,4})(?:[0-9a-f:]*)(?![\w])",
+    ),
     ("DEVICE_NUMBER", 0.9, r"(?<![\w:])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![\w:])"),
     ("SSN", 0.9, r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"),
     ("ID_NUMBER", 0.75, r"(?<![\w-])#?[A-Z]{1,6}-?\d{5,}(?:-\w+)?(?![\w])"),
-    ("ID_NUMBER", 0.7, r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])"),
+    (
+        "ID_NUMBER",
+        0.7,
+        r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])",
+    ),
     ("ID_NUMBER", 0.7, r"(?<![\w.,-])#\d{4,}(?:-\w{1,20}){0,4}"),
     ("ID_NUMBER", 0.6, r"(?<![\w$€£-])(?<!\d[.,])\d{7,}(?![\w%]|[.,]\d)"),
     ("ID_NUMBER", 0.6, r"(?<![\w.,$€£/-])\d{2,5}-\d{2,5}-\d{2,5}(?:-\d{1,9}){0,4}(?![\w/])"),
@@ -146,4 +164,6 @@ def _phones(text: str) -> Iterator[Finding]:
 
 
 def _is_date(text: str) -> bool:
-    return re.fullmatch(r"\d{4}([.-])\d{1,2}\1\d{1,2}|\d{1,2}([.-])\d{1,2}\2\d{4}", text) is not None
+    return (
+        re.fullmatch(r"\d{4}([.-])\d{1,2}\1\d{1,2}|\d{1,2}([.-])\d{1,2}\2\d{4}", text) is not None
+    )

@@ -19,7 +19,9 @@ _PERSON_BEFORE = re.compile(
     r"|yo|year-old|years old)[.,:]?\s+(?:dr\.?\s+|mrs?\.?\s+|ms\.?\s+)?)$|,\s$",
     re.IGNORECASE,
 )
-_TITLE_BEFORE = re.compile(r"\b(?:dr|mr|mrs|ms|miss|mx|prof|professor|doctor|nurse|sir)\.?\s+$", re.I)
+_TITLE_BEFORE = re.compile(
+    r"\b(?:dr|mr|mrs|ms|miss|mx|prof|professor|doctor|nurse|sir)\.?\s+$", re.I
+)
 _PLACE_BEFORE = re.compile(
     r"\b(?:in|at|from|near|to|visit(?:ed|ing)?|outside|of|across|around|via|toward)\s+(?:the\s+|our\s+"
     r"|downtown\s+)?$",
@@ -48,8 +50,12 @@ _STATE_AFTER = re.compile(
 _AFTER = re.compile(r"^['’]?s?\s+(?P<word>[^\W\d_]+)(?:\s+(?P<next>[^\W\d_]+))?")
 _AMONG = re.compile(r"[^\W\d_](?:,| and|, and)\s$")
 _AT_BEFORE = re.compile(r"\b(?:at|to|in|by|from)\s+(?:the\s+|our\s+)?$", re.IGNORECASE)
-_CARES = frozenset("hospital clinic center centre medical university health infirmary".split())
-_SAID = frozenset("guideline guidelines criteria protocol protocols recommendation study".split())
+_CARES = frozenset(
+    ["hospital", "clinic", "center", "centre", "medical", "university", "health", "infirmary"]
+)
+_SAID = frozenset(
+    ["guideline", "guidelines", "criteria", "protocol", "protocols", "recommendation", "study"]
+)
 _CLINIC_AFTER = re.compile(r"^\s+(?:clinic|hospital|office|branch|location|facility|er|campus)\b")
 _WIDE = re.compile(r"^\s+(?:metro|metropolitan|region|state|border|coast)\b", re.IGNORECASE)
 
@@ -79,10 +85,11 @@ def _judged(text: str, run: Run) -> Finding | None:
     if _is_medical(run, after) and not _is_listed(run, before):
         return None
     if _is_person(run, before, after):
-        end = run.end + (1 if run.words[-1].is_initial and after.startswith(".") else 0)
-        return Finding(run.start, end, "NAME", 0.9, "name")
+        if run.words[-1].is_initial and after.startswith("."):
+            return Finding(run.start, run.end + 1, "NAME", 0.9, "name")
+        return _made(run, "NAME", 0.9, "name")
     if run.low in known("places") or run.low in known("states"):
-        return _place(text, run, before, after)
+        return _place(run, before, after)
     return _unknown(run, before, after)
 
 
@@ -95,10 +102,15 @@ def _is_medical(run: Run, after: str) -> bool:
     found = _AFTER.match(after)
     follows = {word.casefold() for word in found.groupdict().values() if word} if found else set()
     last = run.words[-1].text.casefold()
-    return any(is_medicine(word.text) for word in run.words) and bool(
-        (follows | {last}) & known("followers")
-    ) or (bool(found) and found["word"].casefold() in known("followers") and len(run.words) == 1
-          and run.words[0].low not in known("given"))
+    return (
+        any(is_medicine(word.text) for word in run.words)
+        and bool((follows | {last}) & known("followers"))
+    ) or (
+        bool(found)
+        and found["word"].casefold() in known("followers")
+        and len(run.words) == 1
+        and run.words[0].low not in known("given")
+    )
 
 
 def _stands_for_name(run: Run, after: str) -> bool:
@@ -140,12 +152,14 @@ def _is_person(run: Run, before: str, after: str) -> bool:
     if any(given) and len(words) > 1:
         return run.low not in known("places")
     if given[0] and run.low not in known("places"):
-        return not is_common(words[0].text) or bool(_ACTS.match(after) and _PERSON_BEFORE.search(before))
+        return not is_common(words[0].text) or bool(
+            _ACTS.match(after) and _PERSON_BEFORE.search(before)
+        )
     is_family = words[-1].low in known("family") and not is_common(words[-1].text)
     return is_family and run.low not in known("places")
 
 
-def _place(text: str, run: Run, before: str, after: str) -> Finding | None:
+def _place(run: Run, before: str, after: str) -> Finding | None:
     if run.low in known("states"):
         score = 0.45
     elif _WIDE.match(after) or _SOURCE_BEFORE.search(before):
@@ -178,15 +192,23 @@ def _unknown(run: Run, before: str, after: str) -> Finding | None:
     if not run.opens:
         return _made(run, "NAME", 0.55, "capitals")
     acts = _ACTS.match(after) is not None or run.words[-1].text.endswith(("'s", "’s"))
-    return _made(run, "NAME", (0.55 if acts else 0.45) if len(run.words) > 1 else 0.5 if acts else 0.3, "capitals")
+    return _made(
+        run,
+        "NAME",
+        (0.55 if acts else 0.45) if len(run.words) > 1 else 0.5 if acts else 0.3,
+        "capitals",
+    )
 
 
 def _made(run: Run, kind: str, score: float, rule: str) -> Finding:
-    return Finding(run.start, run.end, kind, score, rule)
+    owns = kind == "NAME" and run.words[-1].text.endswith(("'s", "’s"))
+    return Finding(run.start, run.end - (2 if owns else 0), kind, score, rule)
 
 
 _SMALL = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_TOLD = re.compile(r"\b(?:my name is|named|mr\.?|mrs\.?|ms\.?|dr\.?|i['’]m|change it to|call me)\s+$")
+_TOLD = re.compile(
+    r"\b(?:my name is|named|mr\.?|mrs\.?|ms\.?|dr\.?|i['’]m|change it to|call me)\s+$"
+)
 
 
 def _small(text: str) -> Iterator[Finding]:
@@ -211,7 +233,11 @@ def _surname(text: str, words: list[Word], place: int) -> Word:
     for word in words[place + 1 : place + 4]:
         gap = text[last.end : word.start]
         short = len(word.text) == 1
-        if gap not in (" ", ". ") or (is_common(word.text) and not short) or text[word.end - 2 : word.end] == "'s":
+        if (
+            gap not in (" ", ". ")
+            or (is_common(word.text) and not short)
+            or text[word.end - 2 : word.end] == "'s"
+        ):
             break
         last = word
     return last

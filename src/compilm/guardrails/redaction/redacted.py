@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dspy
 
 from ...errors import ProgramError, UsageError
 from ...programs.veils import Veil, note
+from ..running import acalled
 from .finding import Detector
 from .rules import Rules
 from .vault import Vault
@@ -68,11 +70,16 @@ class Redacted(dspy.Module):
 
     def opened(self, inputs: Mapping[str, Any]) -> tuple[Vault, dict[str, Any]]:
         """A vault for one call, and the call's inputs with identifiers hidden."""
-        vault = dspy.settings[_SETTING] if _SETTING in dspy.settings else Vault(self._detector)
+        vault = Vault(self._detector)
         seen = {name: value for name, value in inputs.items() if name not in self._leave}
         hidden = vault.hide(seen)
         note("redaction", dict(vault.counts))
         return vault, {name: hidden.get(name, value) for name, value in inputs.items()}
+
+    def within(self, vault: Vault) -> AbstractContextManager[Any]:
+        """The context of one call: tools in it find the vault."""
+        found: AbstractContextManager[Any] = dspy.context(**{_SETTING: vault})
+        return found
 
     def restored(self, prediction: Any, vault: Vault) -> Any:
         """The prediction with real values where they are allowed."""
@@ -92,19 +99,20 @@ class Redacted(dspy.Module):
 
     def forward(self, **inputs: Any) -> Any:
         """The program's prediction."""
+        if _current() is not None:  # inside of another: its vault holds all, and it restores
+            return self.program(**inputs)
         vault, hidden = self.opened(inputs)
-        with dspy.context(**{_SETTING: vault}):
+        with self.within(vault):
             prediction = self.program(**hidden)
         return self.restored(prediction, vault)
 
     async def aforward(self, **inputs: Any) -> Any:
-        """As `forward`; a program without `aforward` is called where it stands."""
+        """As `forward`; a program without `aforward` runs in a thread."""
+        if _current() is not None:
+            return await acalled(self.program, inputs)
         vault, hidden = self.opened(inputs)
-        with dspy.context(**{_SETTING: vault}):
-            if hasattr(type(self.program), "aforward"):
-                prediction = await self.program.acall(**hidden)
-            else:
-                prediction = self.program(**hidden)
+        with self.within(vault):
+            prediction = await acalled(self.program, hidden)
         return self.restored(prediction, vault)
 
 
@@ -134,7 +142,9 @@ def with_real_values(
     if missing:
         raise UsageError(f"{function.__name__} has no argument {sorted(missing)[0]!r}")
 
-    def opened(args: tuple[Any, ...], named: dict[str, Any], vault: Vault) -> inspect.BoundArguments:
+    def opened(
+        args: tuple[Any, ...], named: dict[str, Any], vault: Vault
+    ) -> inspect.BoundArguments:
         bound = form.bind(*args, **named)
         bound.arguments = {
             name: vault.restore(value) if name in shown else value
@@ -166,7 +176,7 @@ def with_real_values(
 
 
 def _current() -> Vault | None:
-    return dspy.settings[_SETTING] if _SETTING in dspy.settings else None
+    return dspy.settings.get(_SETTING, None)
 
 
 def hidden_examples(examples: Iterable[Any], detector: Detector | None = None) -> list[Any]:

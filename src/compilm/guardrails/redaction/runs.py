@@ -10,24 +10,12 @@ from .lists import is_common, is_medicine, known
 
 __all__ = ["INSTITUTION", "TITLES", "Run", "Word", "runs"]
 
-TITLES = frozenset(
-    "dr doctor mr mrs ms miss mx prof professor nurse sir madam dame lord lady rev reverend father"
-    " sister hon judge captain capt sgt lt col md phd np rn do".split()
-)
-INSTITUTION = frozenset(
-    "hospital hospitals clinic clinics center centre centers medical med health healthcare"
-    " university college school institute infirmary hospice pharmacy practice rehabilitation rehab"
-    " memorial surgery foundation sanatorium academy ward church bank inc ltd llc corp corporation"
-    " company gmbh group solutions systems technologies technology consulting partners holdings"
-    " industries associates services labs laboratory laboratories library court county facility"
-    " department office agency society association trust enterprises capital international network"
-    " media software studios ventures insurance investments markets home care presbyterian"
-    " children's regional general community".split()
-)
+TITLES = known("titles")
+INSTITUTION = known("institutions")
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’.&][^\W\d_]+)*")
-_LINKS = frozenset("of the de la le du da do dos del della di van von der den ter ten des bin ibn al el y".split())
-_BEGINS = frozenset("new north south east west fort port saint san santa los las el la den".split())
-_SHORT = frozenset("st mt ft dr mr mrs ms jr sr prof rev hon inc ltd co corp med univ hosp ctr no".split())
+_LINKS = known("links")
+_BEGINS = known("begins")
+_SHORT = known("short")
 _MOST = 16  # words of one run: no name is longer, and a page in capitals is not one name
 _SENTENCE = re.compile(r"(?:[.!?:;>\"“(\[*•|/]|\n|-\s)\s*[\"“'(\[>*-]*$")
 
@@ -150,7 +138,12 @@ def _leads_away(words: list[Word]) -> bool:
         return False
     if first.low in TITLES or (first.text in _LINKS | {"and", "for"}):
         return True
-    if first.low in _BEGINS and len(words) > 1 and words[1].has_capital and not is_common(words[1].text):
+    if (
+        first.low in _BEGINS
+        and len(words) > 1
+        and words[1].has_capital
+        and not is_common(words[1].text)
+    ):
         return False
     is_name = first.low in known("given") or first.low in known("family")
     if is_name and len(words) > 1 and words[1].has_capital:
