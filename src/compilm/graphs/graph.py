@@ -14,6 +14,7 @@ from ..programs.copying import copied
 from .caches import NodeCache
 from .checks import meant, missing_inputs, planned
 from .edges import Edge
+from .maps import Map
 from .merging import Rule
 from .nodes import Node, Policy, Step, as_module, policy_of
 from .pauses import Pause, Paused, answers_of, paused_of
@@ -172,6 +173,15 @@ class Graph(dspy.Module):
     ) -> Mapping[str, Any]:
         """As `within`, in a task."""
         return self._outputs((await adrive(self._walk(inputs, place.inner(name)))).written)
+
+    def wanted(self, node: str) -> Wants:
+        """What the node at this path reads (`desk.approve`), and so what it takes as an answer."""
+        name, _, rest = node.partition(".")
+        step = self.nodes[name]
+        if rest:
+            found: Wants = (step.step if isinstance(step, Map) else step).wanted(rest)
+            return found
+        return step.inner if isinstance(step, Map) else self.plan[name].wants
 
     def deepcopy(self) -> Graph:
         """A deep copy; what has no copy (a connection, a lock) is shared with it."""

@@ -44,9 +44,12 @@ class Event(NamedTuple):
 
 
 class Progress:
-    """One run. `keep` stores each finished step before the run goes on; `tell` hears events."""
+    """One run. `keep` stores each finished step before the run goes on; `tell` hears events.
 
-    __slots__ = ("_id", "answers", "done", "keep", "tell")
+    `begin` stores that an effect is about to happen, and whether it is safe to begin it again.
+    """
+
+    __slots__ = ("_id", "answers", "begin", "done", "keep", "tell")
 
     def __init__(
         self,
@@ -55,12 +58,13 @@ class Progress:
         done: Mapping[str, Done] | None = None,
         answers: Mapping[str, dict[str, Any]] | None = None,
         keep: Callable[[str, Done], Done] | None = None,
+        begin: Callable[[str, str, bool], None] | None = None,
         tell: Callable[[str, str, str, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._id = run
         self.done: dict[str, Done] = dict(done or {})
         self.answers = dict(answers or {})
-        self.keep, self.tell = keep, tell
+        self.keep, self.begin, self.tell = keep, begin, tell
 
     @property
     def id(self) -> str:
