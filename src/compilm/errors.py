@@ -11,7 +11,8 @@ CompilmError
 ├── Refused                      nothing was tried; `retry_after` says when to ask again
 │   ├── BudgetExceeded           the budget would be crossed                       exit 5
 │   ├── CircuitOpen              the provider failed too often just now
-│   └── LimitReached             a limit would let the call start only after its deadline
+│   ├── LimitReached             a limit would let the call start only after its deadline
+│   └── ReviewTaken              somebody else has the review, or has answered it
 ├── CallFailed                   a model or tool was asked and failed               exit 4
 │   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
 │   ├── DeadlineExceeded         the caller's time was over before the answer
@@ -157,6 +158,10 @@ class CircuitOpen(Refused):
 
 class LimitReached(Refused):
     """A limit would let the call start only after its deadline, so it was not started."""
+
+
+class ReviewTaken(Refused):
+    """Somebody else has claimed or answered this review; `retry_after` is what is left of a lease."""
 
 
 class CallFailed(CompilmError):

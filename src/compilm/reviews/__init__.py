@@ -1,1 +1,9 @@
 """Questions that wait for a person: list, claim, answer, expire."""
+
+from .asking import AskPerson, asking
+from .desk import Desk, Waiting
+from .queue import Reviews
+from .review import Review, Status
+from .veils import hide_of
+
+__all__ = ["AskPerson", "Desk", "Review", "Reviews", "Status", "Waiting", "asking", "hide_of"]
