@@ -4,6 +4,5 @@ from .asking import AskPerson, asking
 from .desk import Desk, Waiting
 from .queue import Reviews
 from .review import Review, Status
-from .veils import hide_of
 
-__all__ = ["AskPerson", "Desk", "Review", "Reviews", "Status", "Waiting", "asking", "hide_of"]
+__all__ = ["AskPerson", "Desk", "Review", "Reviews", "Status", "Waiting", "asking"]

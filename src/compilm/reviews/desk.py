@@ -13,11 +13,13 @@ from .. import canonical
 from ..errors import ProgramError
 from ..graphs import Paused
 from ..graphs.runs import Runs
+from ..programs.veils import Veil, veil_maker
 from .queue import Reviews
 from .review import Review
-from .veils import Hide, hide_of
 
 __all__ = ["Desk", "Waiting"]
+
+_AS_PROGRAM = "as the program does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,9 @@ class Desk:
 
     runs: durable runs, `compilm.graphs.Runs`; its name is the program's in the queue. reviews: the
     queue. hide: what is done to question, reason, draft and inputs before they are written there;
-    by default what the graph itself hides: if a `Redacted` of `compilm.guardrails` is in it, its
-    detector (`hide=None` shows all, as somebody decided). The run itself is in the journal of the
-    runs, not in the queue. around: a context for each stretch of a run, which gives it models
-    where it is served.
+    by default what the graph hides from its models: if a `compilm.guardrails.Redacted` is in it,
+    its placeholders (`hide=None` shows all). The run itself is in the journal, not in the queue.
+    around: a context for each stretch of a run, which gives it models where it is served.
 
     Each of its methods may die half way: `settle` finds what was left.
 
@@ -61,11 +62,11 @@ class Desk:
         runs: Runs,
         reviews: Reviews,
         *,
-        hide: Hide | None | str = "as the graph does",
+        hide: Veil | str | None = _AS_PROGRAM,
         around: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.runs, self.reviews, self._around = runs, reviews, around
-        self._hide = hide_of(runs.graph) if isinstance(hide, str) else hide
+        self._hide = hide
 
     def start(self, run: str, /, **inputs: Any) -> dspy.Prediction | Waiting:
         """Begin a run, or go on with one that was begun so: its prediction, or who is asked."""
@@ -147,13 +148,20 @@ class Desk:
             "details": told,
             "inputs": dict(paused.inputs),
         }
-        if self._hide is not None:
-            shown = self._hide(shown)
+        shown = self._hidden(shown)
         question = shown.pop("question")
         return self.reviews.ask(
             question, id=self._id(paused), within=within, fallback=fallback, run=run,
             node=paused.node, program=self.runs.name, fields=parts["fields"] or (), **shown,
         )  # fmt: skip
+
+    def _hidden(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """What may be written into the queue."""
+        hide = self._hide
+        if isinstance(hide, str):
+            maker = veil_maker(self.runs.graph)
+            hide = None if maker is None else maker()
+        return shown if hide is None else dict(hide(shown))
 
     def _id(self, paused: Paused) -> str:
         before = paused.answers.get(paused.step)

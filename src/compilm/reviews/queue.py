@@ -1,4 +1,4 @@
-"""The queue: ask, list, claim, answer, expire. Of two who claim at one time, one gets the review."""
+"""The queue: ask, list, claim, answer, expire. Of two who claim at one time, one gets it."""
 
 from __future__ import annotations
 

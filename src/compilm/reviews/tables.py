@@ -19,9 +19,7 @@ _CREATE = """CREATE TABLE IF NOT EXISTS compilm_reviews (
     expires_at double precision, fallback text, status text NOT NULL, claimed_by text,
     claimed_until double precision, answer text, answered_by text,
     answered_at double precision, resumed_at double precision)"""
-_INDEX = (
-    "CREATE INDEX IF NOT EXISTS compilm_reviews_open ON compilm_reviews (status, asked_at)"
-)
+_INDEX = "CREATE INDEX IF NOT EXISTS compilm_reviews_open ON compilm_reviews (status, asked_at)"
 
 
 class Table(Protocol):
@@ -111,7 +109,9 @@ class PostgresTable:
             except self._psycopg.OperationalError as error:
                 self._db = None
                 if attempt == 2:
-                    raise JournalError(f"the database of reviews does not answer: {error}") from error
+                    raise JournalError(
+                        f"the database of reviews does not answer: {error}"
+                    ) from error
             except self._psycopg.Error as error:
                 raise JournalError(f"the database of reviews refuses: {error}") from error
         raise AssertionError("two attempts return or raise")
