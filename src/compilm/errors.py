@@ -11,12 +11,18 @@ CompilmError
 ├── Refused                      nothing was tried; `retry_after` says when to ask again
 │   ├── BudgetExceeded           the budget would be crossed                       exit 5
 │   ├── CircuitOpen              the provider failed too often just now
-│   └── LimitReached             a limit would let the call start only after its deadline
+│   ├── LimitReached             a limit would let the call start only after its deadline
+│   └── ReviewTaken              somebody else has the review, or has answered it
 ├── CallFailed                   a model or tool was asked and failed               exit 4
 │   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
 │   ├── DeadlineExceeded         the caller's time was over before the answer
 │   ├── NoneAnswered             every provider of a chain failed; lists why
 │   └── ToolFailed               a tool gave no value; `kind` says what went wrong
+<<<<<<< HEAD
+=======
+
+
+>>>>>>> people
 │   └── NoneAnswered             every provider of a chain failed; lists why
 ├── CheckFailed                  a guard's check did not pass; holds the verdicts  exit 3
 ├── JournalError                 the journal cannot be read or belongs to something else
@@ -160,6 +166,10 @@ class CircuitOpen(Refused):
 
 class LimitReached(Refused):
     """A limit would let the call start only after its deadline, so it was not started."""
+
+
+class ReviewTaken(Refused):
+    """Somebody else has claimed or answered this review; `retry_after` is what a lease has left."""
 
 
 class CallFailed(CompilmError):
