@@ -12,10 +12,11 @@ CompilmError
 │   ├── BudgetExceeded           the budget would be crossed                       exit 5
 │   ├── CircuitOpen              the provider failed too often just now
 │   └── LimitReached             a limit would let the call start only after its deadline
-├── CallFailed                   a model was asked and failed; the cause is chained  exit 4
+├── CallFailed                   a model or tool was asked and failed               exit 4
 │   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
 │   ├── DeadlineExceeded         the caller's time was over before the answer
-│   └── NoneAnswered             every provider of a chain failed; lists why
+│   ├── NoneAnswered             every provider of a chain failed; lists why
+│   └── ToolFailed               a tool gave no value; `kind` says what went wrong
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -54,6 +55,7 @@ __all__ = [
     "ProviderRejected",
     "Refused",
     "RunStopped",
+    "ToolFailed",
     "UsageError",
 ]
 
@@ -196,6 +198,18 @@ def _drawn(failures: Sequence[tuple[str, Exception]]) -> str:
         told = f"{name}: {type(error).__name__}: {what}".splitlines()
         lines += [mark + told[0], *(below + line for line in told[1:])]
     return "\n".join(lines)
+
+
+class ToolFailed(CallFailed):
+    """A tool was called by a program and gave no value; `kind` is that of its `ToolError`.
+
+    >>> ToolFailed("lookup: no answer within 10 s", kind="timeout").kind
+    'timeout'
+    """
+
+    def __init__(self, message: str, *, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class JournalError(CompilmError):
