@@ -9,12 +9,12 @@ from typing import Any
 import dspy
 import pytest
 from dspy import lm15
+from tests.runtime.layers.virtual import LoopClock, at_once
 
 from compilm.config import RuntimeSettings
 from compilm.engine import EnginePair
 from compilm.runtime.stack import Provider, Stacks
 from compilm.testing.layer_kit import request
-from tests.runtime.layers.virtual import LoopClock, at_once
 
 WIDTH, CALLS, LIMIT_S = 50, 1500, 3.0
 ANSWER = lm15.Response(
