@@ -17,6 +17,7 @@ CompilmError
 │   ├── DeadlineExceeded         the caller's time was over before the answer
 │   ├── NoneAnswered             every provider of a chain failed; lists why
 │   └── ToolFailed               a tool gave no value; `kind` says what went wrong
+├── GraphStuck                   what a graph's nodes gave leads nowhere; another answer may lead on
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -46,6 +47,7 @@ __all__ = [
     "ContractError",
     "DataError",
     "DeadlineExceeded",
+    "GraphStuck",
     "JournalError",
     "LimitReached",
     "MetricError",
@@ -210,6 +212,15 @@ class ToolFailed(CallFailed):
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class GraphStuck(CompilmError):
+    """A run of a graph cannot go on from what its nodes gave: no case, no value, or no end.
+
+    It is not the program that is wrong but this run: in a compile the rollout scores 0.
+    """
+
+    exit_code = 3
 
 
 class JournalError(CompilmError):

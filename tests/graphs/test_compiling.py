@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from tests.graphs import world
 
 import compilm
+from compilm.graphs import END, Choice, Graph, Pause
 from compilm.programs.predictors import predictors
+from compilm.runtime.http.schema import answer_of
 from compilm.testing.engines import scripted_lm
 
 PATHS = [
@@ -132,3 +135,65 @@ def test_an_artifact_of_a_graph_is_saved_loaded_and_called(tmp_path: Path) -> No
     with dspy.context(lm=world.lm()):
         assert found.toDict() == result.program(message=example.message).toDict()
     assert world.arrived(runtime.program) == world.stored(result.program)
+
+
+class Asks(Graph):
+    """Asks a person where the model says so, and has no way on from some answers."""
+
+    def __init__(self) -> None:
+        def person(verdict: str, reply: str | None = None) -> dict[str, Any]:
+            if reply is None:
+                raise Pause("What is the answer?")
+            return {"answer": reply}
+
+        super().__init__(
+            nodes={"judge": dspy.Predict("message, note -> verdict"), "person": person},
+            edges={"judge": Choice("verdict", {"ask": "person", "fine": END}), "person": END},
+            start="judge",
+            inputs=["message", "note"],
+            outputs=["verdict", "answer"],
+        )
+
+
+def test_a_compile_goes_on_where_a_run_pauses_or_is_stuck() -> None:
+    def reply(request: Any) -> dict[str, Any]:
+        number = int(world.fields_of(request)["message"].split()[1])
+        return {"verdict": ("ask", "fine", "hm")[number % 3]}
+
+    data = [
+        dspy.Example(message=f"message {n}", note="", verdict="fine").with_inputs("message", "note")
+        for n in range(12)
+    ]
+    found = compilm.evaluate(
+        Asks(),
+        lambda example, pred, *_: float(pred.answer is None and pred.verdict == example.verdict),
+        data,
+        roles={"default": scripted_lm(reply)},
+    )
+    assert found.score.value == pytest.approx(4 / 12)
+    assert {rollout.error.partition(":")[0] for rollout in found.rollouts} == {"", "GraphStuck"}
+
+
+def test_a_served_graph_that_pauses_tells_the_question_and_nothing_of_its_state() -> None:
+    runtime = compilm.load(
+        adopted(Asks()), Asks(), roles={"default": scripted_lm([{"verdict": "ask"}])}
+    )
+    assert (runtime.inputs, runtime.optional) == (("message", "note"), frozenset())
+    paused = runtime(message="a", note="b")
+    assert answer_of(paused) == {
+        "verdict": None,
+        "answer": None,
+        "paused": {
+            "question": "What is the answer?",
+            "details": {},
+            "node": "person",
+            "run": paused.run,
+        },
+    }
+    assert Asks().resume(paused, reply="yes").answer == "yes"
+
+
+def adopted(program: dspy.Module) -> compilm.Artifact:
+    with tempfile.TemporaryDirectory() as folder:
+        program.save(f"{folder}/state.json")
+        return compilm.adopt(f"{folder}/state.json", program)
