@@ -174,14 +174,14 @@ class Graph(dspy.Module):
         try:
             return self._prediction(drive(self._walk(inputs, Place("", "", progress))).written)
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
+            return self._stopped(pause, inputs, progress)
 
     async def arun(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """As `run`, in a task."""
         try:
             walked = await adrive(self._walk(inputs, Place("", "", progress)))
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
+            return self._stopped(pause, inputs, progress)
         return self._prediction(walked.written)
 
     def within(self, inputs: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
@@ -250,6 +250,19 @@ class Graph(dspy.Module):
     def _prediction(self, written: Mapping[str, Any]) -> dspy.Prediction:
         return dspy.Prediction(**self._outputs(written))
 
+    def _stopped(self, pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
+        if progress.tell is not None:
+            told = {"question": pause.question, **pause.details}
+            progress.tell("paused", pause.node, pause.step, told)
+        return paused_of(
+            pause,
+            inputs=inputs,
+            done=progress.done,
+            answers=progress.answers,
+            run=progress.id,
+            outputs=self.outputs or (),
+        )
+
     def _check_outputs(self) -> None:
         known = [spot.writes for spot in self.plan.values()]
         if self.max_steps < 1:
@@ -270,15 +283,6 @@ def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
 
 def _edge(edge: Any) -> Edge:
     return tuple(edge) if isinstance(edge, list) else edge
-
-
-def _stopped(pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
-    if progress.tell is not None:
-        told = {"question": pause.question, **pause.details}
-        progress.tell("paused", pause.node, pause.step, told)
-    return paused_of(
-        pause, inputs=inputs, done=progress.done, answers=progress.answers, run=progress.id
-    )
 
 
 def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:

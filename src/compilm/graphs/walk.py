@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ..errors import ProgramError
+from ..errors import GraphStuck, ProgramError
 from .edges import END, Choice
 from .merging import merged
 from .progress import Done, Place
@@ -54,7 +54,7 @@ def walk(
     finished, written = progress.done, State()
     while at != until:
         if steps >= most:
-            raise ProgramError(
+            raise GraphStuck(
                 f"stopped before node {names + at!r}: max_steps={most} steps were taken; if its "
                 "loop is meant to go on longer, raise it"
             )
@@ -106,7 +106,7 @@ def inputs_of(task: Task) -> Mapping[str, Any]:
         try:
             inputs = {key: state[key] for key in wants.required}
         except KeyError as error:
-            raise ProgramError(
+            raise GraphStuck(
                 f"node {names + name!r} reads {error.args[0]!r}, which is not in the state on "
                 f"this way; there are {', '.join(sorted(state)) or 'no keys'}"
             ) from None
