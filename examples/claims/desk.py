@@ -67,7 +67,7 @@ GROUNDED = Grounded("answer", "cited")
 
 
 def claims_desk(
-    database: str = DATABASE, passages: str = "faiss", waits: bool = False
+    database: str = DATABASE, passages: str = "faiss", waits: bool = False, timeout: float = 10.0
 ) -> dspy.Module:
     """The desk over a claims database and an index of policy passages.
 
@@ -75,9 +75,10 @@ def claims_desk(
     passages: "faiss", or postgresql://… for pgvector.
     waits: whether a message for a person pauses the run. Without it the sender is told that a
         colleague will write, as a compile needs it.
+    timeout: seconds that one look into the database may take; it is tried twice.
     """
     server = [sys.executable, str(HERE / "server.py"), "--database", database]
-    claims = McpServer("claims", command=server, timeout=10.0)
+    claims = McpServer("claims", command=server, timeout=timeout)
     return desk(Lookup(claims), indexed(read_passages(POLICIES), passages), waits=waits)
 
 
@@ -89,11 +90,11 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
             "triage": dspy.Predict(Triage),
             "slots": dspy.Predict(Slots),
             "decide": decide,
-            "lookup": Node(lookup, fallback="apologize"),
+            "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
             "reply": dspy.Predict(Reply),
             "check": check,
-            "ask": lambda: {"outcome": "ask", "answer": ASK},
+            "ask": ask,
             "refuse": lambda: {"outcome": "refuse", "answer": REFUSE},
             "apologize": lambda: {"outcome": "apology", "answer": APOLOGY},
             "person": Person(waits),
@@ -107,13 +108,13 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
             "ground": Choice("is_covered", {True: "reply", False: "person"}),
             "reply": "check",
             "check": Choice("outcome", {"answer": END}, otherwise="person"),
-            "ask": END,
+            "ask": Choice("outcome", {"ask": END}, otherwise="person"),
             "refuse": END,
             "apologize": END,
             "person": END,
         },
         start="screen",
-        inputs=["message"],
+        inputs=["message", "asked"],
         outputs=[*FIELDS, "outcome", "record", "sources", "answer"],
     )
     return Redacted(graph, detector=Rules(kinds=PERSONAL))
@@ -129,6 +130,11 @@ def decide(intent: str, claim_number: str) -> dict[str, str]:
     if key(claim_number) not in ("", "NONE"):
         return {"way": "lookup"}
     return {"way": "ask" if intent in NEEDS_CLAIM else "ground"}
+
+
+def ask(asked: bool = False) -> dict[str, str]:
+    """Ask back for the claim, once: who was asked before and could not say is for a person."""
+    return {"outcome": "again"} if asked else {"outcome": "ask", "answer": ASK}
 
 
 class Lookup(dspy.Module):
