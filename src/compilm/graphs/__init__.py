@@ -7,5 +7,18 @@ from .nodes import Node
 from .pauses import Pause, Paused
 from .progress import Event
 from .runs import Runs
+from .threads import Thread, Threads
 
-__all__ = ["END", "Choice", "Event", "Graph", "Map", "Node", "Pause", "Paused", "Runs"]
+__all__ = [
+    "END",
+    "Choice",
+    "Event",
+    "Graph",
+    "Map",
+    "Node",
+    "Pause",
+    "Paused",
+    "Runs",
+    "Thread",
+    "Threads",
+]

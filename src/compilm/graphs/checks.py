@@ -150,7 +150,10 @@ def _spot(
     plain = (policy.timeout, policy.cache) == (None, None) and not (policy.retries or policy.effect)
     function = step.function if isinstance(step, Function) else None
     is_async = inspect.iscoroutinefunction(function)
-    return Spot(wants, writes, policy, edge, join, plain, function, is_async)
+    is_simple = plain and function is not None and not is_async
+    return Spot(
+        wants, writes, policy, edge, join, policy.writes, plain, is_simple, function, is_async
+    )
 
 
 def _check_branches(
