@@ -2,9 +2,9 @@
 
     python -m benchmarks.graphs
 
-Chains of nodes that add one to a number, of plain functions (async ones where calls are awaited), so
-that nothing but the graphs is measured; an empty `dspy.Module` is called beside them, as a graph is
-one. CPU time of this process; ours and theirs take turns, and the least of the rounds is
+Chains of nodes that add one to a number, of plain functions (async ones where calls are awaited),
+so that nothing but the graphs is measured; an empty `dspy.Module` is called beside them, as a graph
+is one. CPU time of this process; ours and theirs take turns, and the least of the rounds is
 told, because other work on the machine only ever adds. The last part starts 10,000 durable runs
 that each wait for a person, and measures what the process holds before and after.
 """

@@ -56,7 +56,8 @@ def walk(
     graph: Graph, place: Place, state: State, *, at: str, until: str = END, steps: int = 0
 ) -> Walk:
     """The way from node `at` to `until`. `place.step` is what its steps' places begin with."""
-    spots, most = graph.plan, graph.max_steps
+    held = vars(graph)
+    spots, most = held["plan"], held["max_steps"]
     prefix, names, progress = place
     finished, written = progress.done, State()
     while at != until:
