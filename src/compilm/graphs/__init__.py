@@ -6,5 +6,6 @@ from .maps import Map
 from .nodes import Node
 from .pauses import Pause, Paused
 from .progress import Event
+from .runs import Runs
 
-__all__ = ["END", "Choice", "Event", "Graph", "Map", "Node", "Pause", "Paused"]
+__all__ = ["END", "Choice", "Event", "Graph", "Map", "Node", "Pause", "Paused", "Runs"]

@@ -70,48 +70,58 @@ def _adriven(walk: Walk) -> Callable[[], Coroutine[Any, Any, Walked]]:
 
 def perform(task: Task) -> Done:
     """The step's outcome, kept."""
-    graph, name, _, place = task
-    spot = graph.plan[name]
-    step = graph.nodes[name]
-    _told_start(task)
+    _, name, spot, _, place = task
+    step, names, progress = place
+    if progress.tell is not None:
+        progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        if spot.plain:
-            output = call(step, inputs, name, place)
-        else:
-            output = attempted(task, inputs, lambda: call(step, inputs, name, place))
-        done = Done(place.names + name, update_of(output, name, spot.policy.writes))
+        output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
+        done = Done(names + name, update_of(output, name, spot.policy.writes))
     except Pause as pause:
-        _paused(pause, task)
+        pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
-    return place.progress.completed(place.step, done)
+    return progress.completed(step, done)
 
 
 async def aperform(task: Task) -> Done:
     """As `perform`, in a task."""
-    graph, name, _, place = task
-    spot = graph.plan[name]
-    step = graph.nodes[name]
-    _told_start(task)
+    _, name, spot, _, place = task
+    step, names, progress = place
+    if progress.tell is not None:
+        progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        if spot.plain:
-            output = await acall(step, inputs, name, place)
+        if spot.is_plain:
+            output = await acall(task, inputs)
         else:
-            output = await aattempted(task, inputs, lambda: acall(step, inputs, name, place))
-        done = Done(place.names + name, update_of(output, name, spot.policy.writes))
+            output = await aattempted(task, inputs, acall)
+        done = Done(names + name, update_of(output, name, spot.policy.writes))
     except Pause as pause:
-        _paused(pause, task)
+        pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
-    return place.progress.completed(place.step, done)
+    return progress.completed(step, done)
 
 
-def call(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+def call(task: Task, inputs: Mapping[str, Any]) -> Any:
     """What the step gives for these inputs, in this thread."""
+    spot = task.spot
+    if spot.function is not None and not spot.is_async:
+        return spot.function(**inputs)
+    return called(task.graph.nodes[task.name], inputs, task.name, task.place)
+
+
+async def acall(task: Task, inputs: Mapping[str, Any]) -> Any:
+    """As `call`, awaited."""
+    return await acalled(task.graph.nodes[task.name], inputs, task.name, task.place)
+
+
+def called(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+    """What a module at this place gives, in this thread."""
     if isinstance(step, Function):
         output = step.function(**inputs)
         if inspect.isawaitable(output):
@@ -126,8 +136,8 @@ def call(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) 
     return step(**inputs)
 
 
-async def acall(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
-    """What the step gives, awaited; what can only block does so in a thread."""
+async def acalled(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+    """What a module at this place gives, awaited; what can only block does so in a thread."""
     if isinstance(step, Function):
         if inspect.iscoroutinefunction(step.function):
             return await step.function(**inputs)
@@ -141,29 +151,25 @@ async def acall(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: 
 
 def update_of(output: Any, name: str, only: Sequence[str] | None) -> Mapping[str, Any]:
     """What a step's output writes into the state."""
-    if isinstance(output, dspy.Example):
-        output = dict(output.items())
-    elif output is None:
-        return {}
-    elif not isinstance(output, Mapping):
-        raise ProgramError(
-            f"node {name!r} returned a {type(output).__name__}: return a dspy.Prediction, or a "
-            f"mapping of what it writes, as in {{{name!r}: ...}}"
-        )
+    if type(output) is not dict:
+        output = _mapping(output, name)
     found: Mapping[str, Any] = output
-    if only is not None:
-        return {key: found[key] for key in only if key in found}
-    return found
+    return found if only is None else {key: found[key] for key in only if key in found}
 
 
-def _told_start(task: Task) -> None:
-    progress = task.place.progress
-    if progress.tell is not None:
-        progress.tell("started", task.place.names + task.name, task.place.step, {})
-
-
-def _paused(pause: Pause, task: Task) -> None:
-    pause.at(task.place.names + task.name, task.place.step, task.state)
+def _mapping(output: Any, name: str) -> Mapping[str, Any]:
+    if output is None:
+        return {}
+    if isinstance(output, dspy.Example):
+        return dict(output.items())
+    if isinstance(output, Mapping):
+        return output
+    if inspect.isawaitable(output):
+        _unawaited(output, name)
+    raise ProgramError(
+        f"node {name!r} returned a {type(output).__name__}: return a dspy.Prediction, or a "
+        f"mapping of what it writes, as in {{{name!r}: ...}}"
+    )
 
 
 def _unawaited(output: Awaitable[Any], name: str) -> None:

@@ -17,10 +17,12 @@ from .progress import Done, Place
 
 if TYPE_CHECKING:
     from .graph import Graph
+    from .plan import Spot
+    from .wants import Wants
 
-__all__ = ["Task", "Walk", "Walked", "walk"]
+__all__ = ["Task", "Walk", "Walked", "accepted", "inputs_of", "walk"]
 
-State: TypeAlias = dict[str, Any]
+State = dict[str, Any]
 
 
 class Task(NamedTuple):
@@ -28,6 +30,7 @@ class Task(NamedTuple):
 
     graph: Graph
     name: str
+    spot: Spot
     state: State
     place: Place
 
@@ -48,7 +51,7 @@ def walk(
     """The way from node `at` to `until`. `place.step` is what its steps' places begin with."""
     spots, most = graph.plan, graph.max_steps
     prefix, names, progress = place
-    written: State = {}
+    finished, written = progress.done, State()
     while at != until:
         if steps >= most:
             raise ProgramError(
@@ -56,9 +59,10 @@ def walk(
                 "loop is meant to go on longer, raise it"
             )
         step = f"{prefix}{steps}"
-        done: Done | None = progress.done.get(step)
+        spot = spots[at]
+        done: Done | None = finished.get(step)
         if done is None:
-            done = yield Task(graph, at, state, Place(step, names, progress))
+            done = yield Task(graph, at, spot, state, Place(step, names, progress))
         elif done.node != names + at:
             raise ProgramError(
                 f"step {step} of this run was node {done.node!r} and would now be {names + at!r}: "
@@ -67,7 +71,6 @@ def walk(
         state.update(done.update)
         written.update(done.update)
         steps += 1
-        spot = spots[at]
         edge = spot.policy.fallback if done.failed else spot.edge
         if isinstance(edge, str):
             at = edge
@@ -95,8 +98,8 @@ def walk(
 
 def inputs_of(task: Task) -> Mapping[str, Any]:
     """What the step is given: what it wants of the state, answers, and its idempotency key."""
-    graph, name, state, (step, names, progress) = task
-    wants = graph.plan[name].wants
+    _, name, spot, state, (step, names, progress) = task
+    wants = spot.wants
     if wants.anything:
         inputs = dict(state)
     else:
@@ -113,11 +116,12 @@ def inputs_of(task: Task) -> Mapping[str, Any]:
     if wants.key:
         inputs["idempotency_key"] = f"{progress.id}/{names}{name}/{step}"
     if progress.answers and step in progress.answers:
-        inputs.update(_accepted(progress.answers[step], wants, names + name))
+        inputs.update(accepted(progress.answers[step], wants, names + name))
     return inputs
 
 
-def _accepted(answer: State, wants: Any, node: str) -> State:
+def accepted(answer: Mapping[str, Any], wants: Wants, node: str) -> Mapping[str, Any]:
+    """The answer, if the node that asked takes every part of it."""
     unknown = [] if wants.anything else [key for key in answer if key not in wants.names]
     if unknown:
         raise ProgramError(
