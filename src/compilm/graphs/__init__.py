@@ -7,8 +7,8 @@ from .maps import Map
 from .nodes import Node
 from .pauses import Pause, Paused
 from .progress import Event
-from .teams import Member, handoff, supervisor
 from .runs import Runs
+from .teams import Member, handoff, supervisor
 
 __all__ = [
     "END",
@@ -20,6 +20,7 @@ __all__ = [
     "Node",
     "Pause",
     "Paused",
+    "Runs",
     "agent",
     "handoff",
     "supervisor",

@@ -13,7 +13,7 @@ import dspy
 
 from .predictors import modules
 
-__all__ = ["TRACE", "Veil", "note", "veil_maker"]
+__all__ = ["TRACE", "Veil", "note", "recording", "veil_maker"]
 
 TRACE = "compilm_trace"
 """The setting of DSPy under which the trace of a call stands, where one is recorded."""
@@ -34,6 +34,15 @@ def veil_maker(program: dspy.Module) -> Callable[[], Veil] | None:
     return None
 
 
+def recording() -> Any:
+    """The trace of the program that is running; `None` where none is recorded.
+
+    >>> print(recording())
+    None
+    """
+    return dspy.settings.get(TRACE, None)
+
+
 def note(name: str, values: Mapping[str, Any]) -> None:
     """An event in the trace of the program that is running, if it is traced; values are plain.
 
@@ -41,6 +50,6 @@ def note(name: str, values: Mapping[str, Any]) -> None:
 
     >>> note("guard", {"outcome": "passed"})
     """
-    trace = dspy.settings.get(TRACE, None)
+    trace = recording()
     if trace is not None:
         trace.root.note(name, dict(values))

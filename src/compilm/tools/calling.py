@@ -13,6 +13,7 @@ from ..engine import remaining
 from ..policies.backoff import full_jitter
 from ..policies.circuit import Circuit
 from ..policies.futures import auntil
+from ..programs.veils import recording
 from .failures import Late, error_of, is_outage, may_pass
 from .policy import Policy
 from .result import ToolResult
@@ -41,6 +42,21 @@ class Caller:
 
     def call(self, given: Mapping[str, Any]) -> ToolResult:
         """The result, from a thread. Waits no longer than the policy and the deadline say."""
+        trace = recording()
+        if trace is None:
+            return self._call(given)
+        span = trace.tool(self.name, given)
+        return _told(span, self._call(given))
+
+    async def acall(self, given: Mapping[str, Any]) -> ToolResult:
+        """As `call`, in a task; the loop is never blocked."""
+        trace = recording()
+        if trace is None:
+            return await self._acall(given)
+        span = trace.tool(self.name, given)
+        return _told(span, await self._acall(given))
+
+    def _call(self, given: Mapping[str, Any]) -> ToolResult:
         one = _Call(self)
         while True:
             try:
@@ -55,8 +71,7 @@ class Caller:
                 return after
             self.clock.sleep(after)
 
-    async def acall(self, given: Mapping[str, Any]) -> ToolResult:
-        """As `call`, in a task; the loop is never blocked."""
+    async def _acall(self, given: Mapping[str, Any]) -> ToolResult:
         one = _Call(self)
         while True:
             try:
@@ -120,6 +135,11 @@ class Caller:
         most = self.policy.timeout
         told = "the deadline of the run passed" if most is None else f"no answer within {most:g} s"
         return Late(told + (f" (it had said: {progress})" if progress else ""))
+
+
+def _told(span: Any, result: ToolResult) -> ToolResult:
+    span.gave(result.told, None if result.error is None else result.error.kind)
+    return result
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
