@@ -10,11 +10,14 @@ from typing import Any
 
 import dspy
 import pytest
+from fastapi.testclient import TestClient
+from tests.runtime.tracing.desk import Kept
 
 from compilm.errors import ProgramError
 from compilm.graphs import Graph, Member, agent, handoff, supervisor
 from compilm.graphs.acting import fitting
 from compilm.programs.predictors import predictors
+from compilm.runtime.http.app import create_app
 from compilm.testing.engines import scripted_lm
 from compilm.tools import Tool, tool
 
@@ -97,6 +100,14 @@ def test_an_agent_that_never_ends_answers_after_its_last_turn() -> None:
 
     said, prompts = asked(agent("question -> answer", [half], max_turns=3), endless, question="?")
     assert (said.answer, len(prompts)) == ("4.5", 4)
+
+
+def test_an_agent_is_loaded_and_served_like_any_program() -> None:
+    kept = Kept(lambda: agent("question -> answer", [half]), scripted_lm(HALF_OF_9))
+    with TestClient(create_app(kept.runtime, name="halving")) as client:
+        said = client.post("/v1/programs/halving", json={"question": "Half of 9?"})
+    assert (said.status_code, said.json()["answer"]) == (200, "4.5")
+    assert [span.name for span in kept.trace().spans if span.kind == "tool"] == ["half"]
 
 
 def demo_prompts(program: dspy.Module) -> list[int]:

@@ -101,6 +101,8 @@ class Link:
         if isinstance(cause, TimeoutError):
             why = f"it did not greet within {named.connect:g} s"
         told = f"the MCP server {named.name!r} cannot be reached: {why}"
+        if named.command and named.log is None:
+            told += "; with log= (a file) you see what it says"
         self._ready.set_exception(Unreachable(told))
 
     def _client(self) -> Any:
