@@ -19,6 +19,7 @@ import pytest
 
 from compilm.errors import ProgramError, ToolFailed, UsageError
 from compilm.tools import McpServer, call_all
+from compilm.tools.link import Link
 
 from .conftest import LONG, Http, named, started
 
@@ -114,6 +115,23 @@ def test_a_server_that_says_its_tools_have_changed_is_asked_again(server: McpSer
     before["grow"]()
     _until(lambda: "extra" in named(server))
     assert named(server)["extra"]() == "extra"
+
+
+def test_a_server_that_speaks_the_protocol_of_2025_is_understood(
+    stdio: Callable[..., McpServer], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Link, "mode", "legacy")
+    server = stdio()
+    tools = named(server)
+    assert tools["lookup"](number=7) == {"number": 7, "status": "open"}
+    tools["grow"]()
+    _until(lambda: "extra" in named(server))
+    job = tools["hangs"].caller.work.start({})
+    _until(lambda: job.progress() == "3 of 10, reading the archive")
+    job.give_up()
+    _until(lambda: _count(state, "cancelled") == 1)
+    tools["dies"]()
+    assert tools["add"](a=1) == 2
 
 
 def test_copies_share_the_connection_and_pickling_is_refused(server: McpServer) -> None:

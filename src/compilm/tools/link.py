@@ -31,6 +31,8 @@ class Link:
     `changed` is called when the server says that its tools have changed.
     """
 
+    mode = "auto"  # of the SDK: what the server speaks, from 2024's protocol to 2026's
+
     def __init__(self, place: Place, changed: Callable[[], object]) -> None:
         self._place, self._changed = place, changed
         self._stop = asyncio.Event()
@@ -114,6 +116,7 @@ class Link:
             message_handler=self._heard,
             client_info=Implementation(name="compilm", version="0"),
             cache=None,
+            mode=self.mode,
         )
 
     def _ended(self) -> None:

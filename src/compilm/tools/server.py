@@ -78,7 +78,7 @@ class McpServer:
         return self
 
     def __reduce__(self) -> NoReturn:
-        return self._connection.__reduce__()
+        self._connection.__reduce__()
 
     def tools(self) -> tuple[Tool, ...]:
         """Its tools; asked for once, and again after the server said that they have changed.
