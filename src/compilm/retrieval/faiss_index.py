@@ -209,7 +209,6 @@ class FaissIndex:
             )
 
     def _insert(self, places: list[int], rows: Any) -> None:
-        import faiss
         import numpy as np
 
         if self._faiss is None:
