@@ -110,6 +110,12 @@ def pid() -> int:
     return os.getpid()
 
 
+@server.tool()
+def who(context: Context) -> str:
+    """Say who asks."""
+    return (context.headers or {}).get("authorization", "nobody")
+
+
 def extra() -> str:
     """A tool that comes later."""
     return "extra"

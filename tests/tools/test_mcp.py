@@ -194,6 +194,18 @@ def test_a_server_over_http_may_go_and_come_back(http: Http) -> None:
         _until(lambda: add.run(a=1).value == 2)
 
 
+def test_the_key_of_an_address_is_sent_and_never_told(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAIMS_KEY", "abc-123-def")
+    options = {"url": http.url, "connect": LONG, "timeout": LONG}
+    with McpServer("claims", key_env="CLAIMS_KEY", **options) as server:
+        assert named(server)["who"]() == "Bearer abc-123-def"
+        assert "abc-123-def" not in f"{server!r} {server.place!r}"
+    with McpServer("claims", **options) as server:
+        assert named(server)["who"]() == "nobody"
+
+
 def test_a_server_that_is_not_there_is_left_alone_after_a_while(http: Http) -> None:
     with McpServer("claims", url=http.url, connect=LONG, timeout=LONG, breaker=2) as server:
         add = named(server)["add"]
