@@ -13,10 +13,13 @@ import dspy
 
 from .predictors import modules
 
-__all__ = ["TRACE", "Veil", "note", "recording", "veil_maker"]
+__all__ = ["REPLAY", "TRACE", "Veil", "note", "recording", "replaying", "veil_maker"]
 
 TRACE = "compilm_trace"
 """The setting of DSPy under which the trace of a call stands, where one is recorded."""
+
+REPLAY = "compilm_replay"
+"""The setting of DSPy under which the replay stands that a program runs in."""
 
 Veil = Callable[[Any], Any]
 
@@ -41,6 +44,15 @@ def recording() -> Any:
     None
     """
     return dspy.settings.get(TRACE, None)
+
+
+def replaying() -> Any:
+    """The replay that the program is running in, which answers for its tools; else `None`.
+
+    >>> print(replaying())
+    None
+    """
+    return dspy.settings.get(REPLAY, None)
 
 
 def note(name: str, values: Mapping[str, Any]) -> None:
