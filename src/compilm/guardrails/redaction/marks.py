@@ -1,4 +1,4 @@
-"""Identifiers that have a form: numbers with check digits, addresses on networks, codes by label."""
+"""Identifiers that have a form: numbers with check digits, network addresses, labelled codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ _LABELS = (
     ),
     _labelled(
         "MEMBER_NUMBER",
-        r"insurance(?: plan| policy| member| id)?|ins\.?(?: policy| plan| id)?|policy|member(?:ship)?"
+        r"insurance(?: plan| policy| member| id)?|ins\.?(?: policy| plan| id)?|policy"
+        r"|member(?:ship)?"
         r"|subscriber|beneficiary|health plan|plan|medicare|medicaid|group|HPN|HPBN|MBI|HICN",
     ),
     _labelled(
@@ -71,7 +72,8 @@ _FORMS: tuple[tuple[str, float, str], ...] = (
     (
         "URL",
         0.6,
-        r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,6}(?:com|org|net|edu|gov|io|info|biz|co\.uk|de|fr|se|nl|eu|us)"
+        r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,6}(?:com|org|net|edu|gov|io|info|biz|co\.uk|de|fr"
+        r"|se|nl|eu|us)"
         r"(?:/[^\s<>\"')\]]*)?(?![\w@])",
     ),
     (
@@ -90,7 +92,8 @@ _FORMS: tuple[tuple[str, float, str], ...] = (
     (
         "ID_NUMBER",
         0.7,
-        r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])",
+        r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}"
+        r"(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])",
     ),
     ("ID_NUMBER", 0.7, r"(?<![\w.,-])#\d{4,}(?:-\w{1,20}){0,4}"),
     ("ID_NUMBER", 0.6, r"(?<![\w$€£-])(?<!\d[.,])\d{7,}(?![\w%]|[.,]\d)"),
@@ -101,12 +104,14 @@ _COMPILED = tuple((kind, score, re.compile(form, re.IGNORECASE)) for kind, score
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE)
 _PHONE = re.compile(
-    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{2,8}(?:[ .-]\d{2,8}){0,5}"
+    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{2,8}"
+    r"(?:[ .-]\d{2,8}){0,5}"
     r"(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w%/]|[.,]\d)",
     re.IGNORECASE,
 )
 _CALL = re.compile(
-    r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text|reach"
+    r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text"
+    r"|reach"
     r"|ph|number)\W+(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
