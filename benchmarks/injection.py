@@ -56,7 +56,9 @@ def main() -> None:
         for number, attack in enumerate(attacks)
         for place in ("start", "middle", "end")
     ]
-    print(f"{len(attacks)} attacks, {len(tables)} tables, {len(passages)} passages, {asked.half} half")
+    print(
+        f"{len(attacks)} attacks, {len(tables)} tables, {len(passages)} passages, {asked.half} half"
+    )
     print("\n| threshold | attacks alone | in passages | clean tables | clean passages |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     for least in THRESHOLDS:

@@ -23,12 +23,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.redaction_plot import drawn
+
 from compilm.guardrails.redaction.finding import Finding
 from compilm.guardrails.redaction.rules import Rules
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NO_IDENTIFIERS = frozenset({"TITLE", "NRP", "AGE"})  # of presidio-synth: told, and not counted
-_IDLE = frozenset("dr mr mrs ms miss the of in at and id no patient case st pt corner".split())
+_IDLE = frozenset(
+    {"dr", "mr", "mrs", "ms", "miss", "the", "of", "in", "at", "and", "corner"}
+    | {"id", "no", "patient", "case", "st", "pt"}
+)
 Detect = Callable[[str], Iterable[Finding]]
 
 
@@ -83,7 +88,8 @@ def rates(rows: Sequence[Row], detect: Detect) -> Rates:
         if not row.values:
             clean, flagged = clean + 1, flagged + bool(found)
         for match in re.finditer(r"\w+", row.text):
-            if not any(start < match.end() and end > match.start() for _, start, end in row.values):
+            inside = (start < match.end() and end > match.start() for _, start, end in row.values)
+            if not any(inside):
                 words += 1
                 over += any(e.start < match.end() and e.end > match.start() for e in found)
     counted = [kind for kind in types if kind not in NO_IDENTIFIERS]
@@ -144,36 +150,6 @@ def line(name: str, of: Rates) -> str:
     return f"| {name} | {shares} | {of.words:.4f} |"
 
 
-def plot(curves: dict[str, list[Rates]], path: Path) -> None:
-    """Recall over clean texts flagged, a line for each set, as SVG."""
-    from compilm.views.axis import Axis
-
-    x, y = Axis(0.0, 1.0, 60, 460), Axis(0.4, 1.0, 260, 20)
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 560 310" font-family="sans-serif"'
-             ' font-size="12"><rect width="560" height="310" fill="#fff"/>']  # fmt: skip
-    for at, label in x.ticks():
-        parts.append(f'<path d="M{at:.0f} 20V260" stroke="#eee"/><text x="{at:.0f}" y="276" '
-                     f'text-anchor="middle">{label}</text>')  # fmt: skip
-    for at, label in y.ticks():
-        parts.append(f'<path d="M60 {at:.0f}H460" stroke="#eee"/><text x="52" y="{at + 4:.0f}" '
-                     f'text-anchor="end">{label}</text>')  # fmt: skip
-    left, top = x.at(0.1), y.at(0.9)
-    parts.append(f'<rect x="60" y="20" width="{left - 60:.0f}" height="{top - 20:.0f}" fill="#e6f4ea"/>')
-    for (name, found), color in zip(curves.items(), ("#1a5fb4", "#c64600"), strict=False):
-        points = [(x.at(each.flagged), y.at(each.hidden)) for each in found]
-        path_of = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
-        parts.append(f'<path d="{path_of}" fill="none" stroke="{color}" stroke-width="2"/>')
-        for (px, py), least in zip(points, THRESHOLDS, strict=True):
-            parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="{color}"><title>{name} at '
-                         f"{least}</title></circle>")  # fmt: skip
-        row = 200 + 18 * list(curves).index(name)
-        parts.append(f'<text x="330" y="{row}" fill="{color}">{name}</text>')
-    parts.append('<text x="260" y="300" text-anchor="middle">share of clean texts flagged</text>'
-                 '<text x="16" y="140" transform="rotate(-90 16 140)" text-anchor="middle">'
-                 "share of values hidden</text></svg>")  # fmt: skip
-    path.write_text("\n".join(parts) + "\n", "utf-8")
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -181,22 +157,27 @@ def main() -> None:
     parser.add_argument("--half", choices=("test", "dev"), default="test")
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
-    curves: dict[str, list[Rates]] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
     for name in ("asq-phi", "presidio-synth", "banking77"):
         rows = rows_of(asked.data, name, asked.half)
         found = [rates(rows, Rules(level=least)) for least in THRESHOLDS]
-        print(f"\n{name}, {asked.half} half: {found[0].values} values, {found[0].clean} clean texts")
-        print("\n| detector | hidden | touched | flagged | words |\n| --- | ---: | ---: | ---: | ---: |")
+        print(
+            f"\n{name}, {asked.half} half: {found[0].values} values, {found[0].clean} clean texts"
+        )
+        print(
+            "\n| detector | hidden | touched | flagged | words |\n| --- | ---: | ---: | ---: | ---: |"
+        )
         for least, each in zip(THRESHOLDS, found, strict=True):
             print(line(f"rules at {least}", each))
         for title, detect in BASELINES.items():
             print(line(title, rates(rows, detect)))
         usual: dict[str, Any] = found[THRESHOLDS.index(0.5)].by_type
-        print("\nat 0.5, by type:", ", ".join(f"{kind} {a}/{b}" for kind, (a, b) in usual.items()))
+        told = ", ".join(f"{kind} {a}/{b}" for kind, (a, b) in usual.items())
+        print(f"\nat 0.5, by type: {told}")
         if any(row.values for row in rows):
-            curves[name] = found
+            curves[name] = [(each.flagged, each.hidden) for each in found]
     if asked.plot:
-        plot(curves, asked.plot)
+        asked.plot.write_text(drawn(curves), "utf-8")
 
 
 if __name__ == "__main__":

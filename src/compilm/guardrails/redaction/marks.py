@@ -112,7 +112,7 @@ _PHONE = re.compile(
 _CALL = re.compile(
     r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text"
     r"|reach"
-    r"|ph|number)\W+(?:\w+\W+){0,2}$",
+    r"|ph)\W+(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
 
@@ -144,14 +144,14 @@ def _trimmed(match: re.Match[str]) -> int:
 def _cards(text: str) -> Iterator[Finding]:
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
-        score = 0.95 if luhn_is_valid(digits) else 0.6
+        score = 0.95 if luhn_is_valid(digits) else 0.65
         yield Finding(*match.span(), "CARD", score, "luhn" if score > 0.9 else "length")
 
 
 def _ibans(text: str) -> Iterator[Finding]:
     for match in _IBAN.finditer(text):
         for length in range(len(match[0]), 14, -1):  # words may follow without a stop between
-            if iban_is_valid(match[0][:length].replace(" ", "")):
+            if iban_is_valid(match[0][:length].replace(" ", "")) and match[0][length - 1] != " ":
                 yield Finding(match.start(), match.start() + length, "IBAN", 0.98, "mod97")
                 break
         else:
@@ -165,7 +165,7 @@ def _phones(text: str) -> Iterator[Finding]:
         told = _CALL.search(text[max(0, match.start() - 40) : match.start()]) is not None
         grouped = len(re.findall(r"\d+", match[0])) >= 3 or match[0].startswith(("+", "("))
         if 7 <= digits <= 18 and (told or (grouped and not _is_date(match[0]))):
-            yield Finding(*match.span(), "PHONE", 0.92 if told else 0.7, "phone")
+            yield Finding(*match.span(), "PHONE", 0.88 if told else 0.7, "phone")
 
 
 def _is_date(text: str) -> bool:
