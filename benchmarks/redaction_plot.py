@@ -29,4 +29,4 @@ def drawn(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         parts.append(mark("path", d=path, fill="none", stroke=color, stroke_width=2))
         parts += [mark("circle", cx=px, cy=py, r=4, fill=color) for px, py in at]
         parts.append(text(540, 60 + 20 * place, name, fill=color))
-    return document("redaction: values hidden and clean texts flagged", _HEIGHT, "".join(parts))
+    return document(_HEIGHT, "redaction: values hidden and clean texts flagged", parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_the_journal_of_a_compile_holds_nothing_real(tmp_path: Path, hide: bool)
     data = hidden_examples(rows(12)) if hide else rows(12)
     answer = {"reasoning": "so", "answer": "Dear [NAME_1]"}
     journal = tmp_path / "run.db"
-    with SqliteJournal(journal) as opened:
+    with closing(SqliteJournal(journal)) as opened:
         result = compilm.compile(
             made(),
             exact("answer"),

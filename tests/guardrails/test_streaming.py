@@ -34,7 +34,7 @@ def qa() -> dspy.Predict:
     return dspy.Predict("question -> answer")
 
 
-@pytest.mark.parametrize("piece", [1, 2, 3, 7, 11])
+@pytest.mark.parametrize("piece", [3, 4, 5, 7, 11])
 def test_real_values_come_back_wherever_the_pieces_are_cut(piece: int) -> None:
     shown, last, engine = told(Redacted(qa()), REPLY, piece=piece)
     assert shown.strip() == last.answer == REAL

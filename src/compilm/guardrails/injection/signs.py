@@ -43,7 +43,8 @@ _SIGNS: tuple[tuple[str, float, str], ...] = (
     (
         "override",
         0.97,
-        r"\b(?:ignore|disregard|forget|override|bypass|skip|do not follow|don['’]t follow)\b.{0,40}"
+        r"(?:^|[.:;,!?>*\"'(]\s*|\b(?:please|must|should|now|and|then|you|instead)\s+)(?:ignore"
+        r"|disregard|forget|override|bypass|skip|do not follow|don['’]t follow)\b.{0,40}"
         r"\b(?:previous|prior|above|earlier|preceding|all|any|these|those|your|the|system)\b.{0,30}"
         r"\b(?:instructions?|prompts?|rules?|guidelines?|directions?|context|messages?|text"
         r"|said)\b",

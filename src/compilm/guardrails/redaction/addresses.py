@@ -52,7 +52,7 @@ _STARTS = (
     (0.85, r"\b(?:APO|DPO|FPO)\s+A[AEP]\s+\d{5}"),
     (
         0.85,
-        r"(?i:\b(?:zip|zip ?code|postal code|postcode)\W{1,3}(?:is\s+)?)(?P<value>\d{4,6}"
+        r"(?i:\b(?:zip|postal|post)[ -]?(?:code)?\W{1,3}(?:\w{1,12}\W{1,2}){0,2}?)(?P<value>\d{4,6}"
         r"(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)",
     ),
     (
@@ -61,6 +61,7 @@ _STARTS = (
         r"|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\s+\d{5}(?:-\d{4})?\b",
     ),
     (0.85, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b"),
+    (0.6, r"(?<=[a-z],) ?\d{5}(?:-\d{4})?\b(?![,.]?\d|%)|(?<=[a-z]) \d{5}-\d{4}\b"),
     (
         0.7,
         rf"(?i:(?<=address is )|(?<=address: )|(?<=lives at )|(?<=live at )|(?<=lived in )"

@@ -104,15 +104,14 @@ _COMPILED = tuple((kind, score, re.compile(form, re.IGNORECASE)) for kind, score
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE)
 _PHONE = re.compile(
-    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{2,8}"
-    r"(?:[ .-]\d{2,8}){0,5}"
+    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{1,8}"
+    r"(?:[ .-]\d{1,8}){0,6}"
     r"(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w%/]|[.,]\d)",
     re.IGNORECASE,
 )
 _CALL = re.compile(
     r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text"
-    r"|reach"
-    r"|ph)\W+(?:\w+\W+){0,2}$",
+    r"|reach|ph)\W+(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
 
