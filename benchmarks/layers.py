@@ -25,7 +25,8 @@ from dspy import lm15
 
 from compilm.engine import EnginePair, Layer, stack
 from compilm.prices import Prices
-from compilm.programs.models import request_to_json, response_to_json
+from compilm.programs.models import response_to_json
+from compilm.programs.requests import request_to_json
 from compilm.runtime.caches import MemoryStore, RedisStore, SQLiteStore
 from compilm.runtime.layers.breaker import Breaker, Circuit
 from compilm.runtime.layers.budget import Budget
