@@ -1,4 +1,4 @@
-"""What a server tells Python's collector of garbage: what is loaded stays, and calls come in crowds.
+"""What a server tells the collector of garbage: what is loaded stays, and calls come in crowds.
 
 A call that is in flight holds about a hundred objects that the collector knows. As it is set up it
 looks at them after every 700, several times each, and with some hundred calls in flight at all
