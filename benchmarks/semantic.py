@@ -18,10 +18,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from compilm.runtime.near.embedding import BUILT_IN, Embedder, embedder_of
+from compilm.programs.embedding import Embedder
+from compilm.retrieval.rows import unit_rows
+from compilm.runtime.near.embedding import BUILT_IN, embedder_of
 from compilm.runtime.near.guards import refusing
 from compilm.runtime.near.reading import read
-from compilm.runtime.near.shelves import unit_rows
 
 SETS = ("edited-queries", "cache-pairs-sql", "lookalike-nli", "negation-pairs")
 GUARDS = ("none", "all but words", "all")

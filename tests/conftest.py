@@ -9,6 +9,10 @@ import tempfile
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from tests.servers import postgres_server, postgres_url
+
+# Fixtures for every test; a server starts when the first one asks for it.
+__all__ = ["postgres_server", "postgres_url"]
 
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "MLFLOW_TRACKING_URI")
 _HERE = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", socket.gethostname())

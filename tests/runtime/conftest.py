@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,16 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.servers import missing
 
 from compilm.clock import ManualClock
-
-
-def missing(what: str) -> None:
-    """Skip, or fail where `COMPILM_SERVERS=required` says that servers are there to be used."""
-    told = f"{what} is not installed"
-    if os.environ.get("COMPILM_SERVERS") == "required":
-        pytest.fail(told)
-    pytest.skip(told)
 
 
 @pytest.fixture(scope="session")

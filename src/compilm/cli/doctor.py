@@ -31,6 +31,7 @@ _EXTRAS = {
     "otel": ("opentelemetry-proto",),
     "notebook": ("ipython", "ipykernel"),
     "redis": ("redis",),
+    "postgres": ("psycopg",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 

@@ -1,7 +1,6 @@
 """Retry: exponential backoff with full jitter, for failures that may pass by themselves.
 
-The wait before attempt k is uniform in 0 … min(cap, base·2^(k-1)) (Brooker, "Exponential Backoff
-And Jitter", AWS Architecture Blog 2015), counted from the start of the attempt before, as gRPC's
+The wait after a failure is `full_jitter`'s, counted from the start of the attempt, as gRPC's
 connection backoff is: who waited 45 s for nothing has waited. A provider's `Retry-After` is
 honored up to the cap, from its answer on.
 """
@@ -16,6 +15,7 @@ from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.backoff import full_jitter
 from .around import Shared
 from .notes import note
 from .outcomes import asked, kind_of, retry_after_of
@@ -55,7 +55,7 @@ class Retry:
         """Seconds to wait after this many failures, all told."""
         if retry_after is not None and retry_after >= 0:
             return min(float(retry_after), self.cap)
-        return self.rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (failures - 1)))
+        return full_jitter(self.rng, failures, base=self.base, cap=self.cap)
 
     def counted(self, error: Exception, left: float) -> float:
         """How many of `attempts` this failure is; without a deadline nothing else ends refusals."""

@@ -17,10 +17,12 @@ from dspy import lm15
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, Sample
 from ...errors import UsageError
+from ...programs.embedding import Embedder
+from ...retrieval.rows import unit_rows
 from ..caches.rest import Rest
-from ..near.embedding import Embedder, HashedWords
+from ..near.embedding import HashedWords
 from ..near.guards import refusing
-from ..near.shelves import Found, Kept, Shelves, unit_rows
+from ..near.shelves import Found, Kept, Shelves
 from .answers import as_near, is_worth_keeping, near_of, read, usage_of, written
 from .around import Shared
 from .asked import Asked, asked_of

@@ -1,6 +1,7 @@
 """Answers to questions that are nearly equal: what is read of a text, what must agree, an index."""
 
-from .embedding import Embedder, Embedding, HashedWords
+from ...programs.embedding import Embedder, Embedding
+from .embedding import HashedWords
 from .guards import GUARDS, refusing
 from .reading import Reading, read
 from .shelves import Shelves

@@ -1,47 +1,20 @@
-"""Texts as vectors: what an embedder is, the one that is built in, and how others become one."""
+"""The embedder of the semantic cache: the one that is built in, and one that a setting names."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
-from zlib import crc32
+from collections.abc import Sequence
+from typing import Final
 
 from ...errors import UsageError
+from ...programs.embedding import Embedder, Embedding, hashed
 from ...programs.nearest import words_v1
 from ...programs.reference import locate
 from .lexicon import LIGHT
 from .reading import read
 
-__all__ = ["BUILT_IN", "Embedder", "Embedding", "HashedWords", "Vectors", "embedder_of"]
+__all__ = ["BUILT_IN", "HashedWords", "embedder_of"]
 
 BUILT_IN: Final = "read-words-v1"
-
-Vectors: TypeAlias = Any
-"""One vector for each text, of one width: a numpy array or lists of numbers, of any length."""
-
-
-class Embedder(Protocol):
-    """Texts to vectors whose angles say how close the texts are.
-
-    `name` stands in keys: another model, another name. What waits for a network bounds its waits
-    itself (a second or so), and waits in `aembed` without holding up the event loop.
-    """
-
-    @property
-    def name(self) -> str:
-        """What it is, with its version."""
-        ...
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """A vector for each text."""
-        ...
-
-    async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """As `embed`, in a task."""
-        ...
-
 
 _WIDTH = 512
 
@@ -71,39 +44,8 @@ class HashedWords:
 
 
 def _vector(text: str) -> list[float]:
-    found = [0.0] * _WIDTH
     told = " ".join(item for item in read(text).items if item not in LIGHT)
-    for feature, weight in words_v1(told).items():
-        mark = crc32(feature.encode(errors="surrogatepass"))
-        # Half of the features count as negative: what meets by chance cancels out.
-        found[mark % _WIDTH] += weight if mark & 0x8000_0000 else -weight
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """An embedder from a function of texts, and its asynchronous twin if there is one.
-
-    Without a twin, tasks call the function in a thread.
-
-    >>> lengths = Embedding("lengths", lambda texts: [[1.0, float(len(t))] for t in texts])
-    >>> lengths.embed(["abc"])
-    [[1.0, 3.0]]
-    """
-
-    name: str
-    function: Callable[[list[str]], Vectors]
-    twin: Callable[[list[str]], Awaitable[Vectors]] | None = None
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """A vector for each text."""
-        return self.function(list(texts))
-
-    async def aembed(self, texts: Sequence[str]) -> Vectors:
-        """As `embed`, in a task."""
-        if self.twin is not None:
-            return await self.twin(list(texts))
-        return await asyncio.to_thread(self.function, list(texts))
+    return hashed(words_v1(told), _WIDTH)
 
 
 def embedder_of(reference: str) -> Embedder:

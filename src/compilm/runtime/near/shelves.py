@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import MissingExtra, UsageError
-from .embedding import Vectors
+from ...retrieval.rows import one_thread
 from .reading import Reading
 
-__all__ = ["Found", "Kept", "Shelves", "unit_rows"]
+__all__ = ["Found", "Kept", "Shelves"]
 
 _CANDIDATES = 8  # looked at for one question, the nearest first
 
@@ -34,23 +34,6 @@ class Found(NamedTuple):
 
     kept: Kept
     similarity: float
-
-
-def unit_rows(vectors: Vectors, count: int) -> Any:
-    """`vectors` as `count` rows of length one (float32); `ValueError` for what is no such thing.
-
-    >>> unit_rows([[3.0, 4.0]], 1).tolist() == unit_rows([[6.0, 8.0]], 1).tolist()
-    True
-    """
-    import numpy as np
-
-    rows = np.asarray(vectors, dtype="float32")
-    if rows.ndim != 2 or len(rows) != count or not rows.shape[1]:
-        raise ValueError(f"an embedder gave {rows.shape} for {count} texts: one vector for each")
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not lengths.all():
-        raise ValueError("an embedder gave a vector that is not finite, or zero")
-    return rows / lengths
 
 
 class Shelves:
@@ -151,15 +134,9 @@ class Shelves:
 
 
 def _nearest(shelf: Any, row: Any) -> list[int]:
-    """The places of the nearest. One thread searches: waking others costs more than they save."""
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
+    """The places of the nearest."""
+    with one_thread():
         _, found = shelf.search(row, min(_CANDIDATES, shelf.ntotal))
-    finally:
-        faiss.omp_set_num_threads(threads)
     return [int(place) for place in found[0] if place >= 0]
 
 
