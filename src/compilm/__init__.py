@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api import Evaluation, compile, evaluate, plan
     from .artifact import Artifact
     from .datasets import DataSet
+    from .graphs import END, Choice, Graph, Map, Node, Pause, Paused
     from .journal import open_journal
     from .metrics import Estimate, Metric, Score
     from .optimizers.budget import Budget, Spent
@@ -32,13 +33,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "artifact",
     "Budget": "optimizers.budget",
+    "Choice": "graphs",
     "Compile": "teleprompters",
     "CompileResult": "optimizers.result",
     "Constraints": "optimizers.front",
     "DataSet": "datasets",
+    "END": "graphs",
     "Estimate": "metrics",
     "Evaluation": "api",
+    "Graph": "graphs",
+    "Map": "graphs",
     "Metric": "metrics",
+    "Node": "graphs",
+    "Pause": "graphs",
+    "Paused": "graphs",
     "Plan": "optimizers.plan",
     "Point": "optimizers.front",
     "Runtime": "runtime.load",
@@ -54,15 +62,22 @@ _HOMES = {
 }
 
 __all__ = [
+    "END",
     "Artifact",
     "Budget",
+    "Choice",
     "Compile",
     "CompileResult",
     "Constraints",
     "DataSet",
     "Estimate",
     "Evaluation",
+    "Graph",
+    "Map",
     "Metric",
+    "Node",
+    "Pause",
+    "Paused",
     "Plan",
     "Point",
     "Runtime",

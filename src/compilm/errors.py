@@ -11,11 +11,20 @@ CompilmError
 ├── Refused                      nothing was tried; `retry_after` says when to ask again
 │   ├── BudgetExceeded           the budget would be crossed                       exit 5
 │   ├── CircuitOpen              the provider failed too often just now
-│   └── LimitReached             a limit would let the call start only after its deadline
-├── CallFailed                   a model was asked and failed; the cause is chained  exit 4
+│   ├── LimitReached             a limit would let the call start only after its deadline
+│   └── ReviewTaken              somebody else has the review, or has answered it
+├── CallFailed                   a model or tool was asked and failed               exit 4
 │   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
 │   ├── DeadlineExceeded         the caller's time was over before the answer
+│   ├── NoneAnswered             every provider of a chain failed; lists why
+│   └── ToolFailed               a tool gave no value; `kind` says what went wrong
+<<<<<<< HEAD
+=======
+
+
+>>>>>>> people
 │   └── NoneAnswered             every provider of a chain failed; lists why
+├── CheckFailed                  a guard's check did not pass; holds the verdicts  exit 3
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -29,7 +38,7 @@ RunStopped (BaseException)       ends a compile at once; user code cannot swallo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactError",
@@ -39,6 +48,7 @@ __all__ = [
     "ArtifactUnreadable",
     "BudgetExceeded",
     "CallFailed",
+    "CheckFailed",
     "CircuitOpen",
     "CompilmError",
     "ConfigError",
@@ -54,6 +64,7 @@ __all__ = [
     "ProviderRejected",
     "Refused",
     "RunStopped",
+    "ToolFailed",
     "UsageError",
 ]
 
@@ -157,6 +168,10 @@ class LimitReached(Refused):
     """A limit would let the call start only after its deadline, so it was not started."""
 
 
+class ReviewTaken(Refused):
+    """Somebody else has claimed or answered this review; `retry_after` is what a lease has left."""
+
+
 class CallFailed(CompilmError):
     """A model was asked and did not answer; the provider's error is the `__cause__`."""
 
@@ -196,6 +211,35 @@ def _drawn(failures: Sequence[tuple[str, Exception]]) -> str:
         told = f"{name}: {type(error).__name__}: {what}".splitlines()
         lines += [mark + told[0], *(below + line for line in told[1:])]
     return "\n".join(lines)
+
+
+class ToolFailed(CallFailed):
+    """A tool was called by a program and gave no value; `kind` is that of its `ToolError`.
+
+    >>> ToolFailed("lookup: no answer within 10 s", kind="timeout").kind
+    'timeout'
+    """
+
+    def __init__(self, message: str, *, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class CheckFailed(CompilmError):
+    """What goes in or came out did not pass a guard's checks; `verdicts` are those against it.
+
+    The message gives their reasons, which repeat nothing of what was said.
+    """
+
+    exit_code = 3
+
+    def __init__(self, verdicts: Sequence[Any]) -> None:
+        self.verdicts = tuple(verdicts)
+        told = "; ".join(f"{each.check}: {each.reason}" for each in self.verdicts)
+        super().__init__(f"the guard let nothing pass: {told}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.verdicts,))
 
 
 class JournalError(CompilmError):

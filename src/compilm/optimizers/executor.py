@@ -12,7 +12,7 @@ import contextvars
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import dspy
@@ -26,6 +26,7 @@ from ..programs import models
 from ..programs.nearest import scoring
 from ..programs.predictors import DEFAULT_ROLE, applied, predictors
 from ..programs.rendering import rendered
+from ..programs.veils import veil_maker
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -181,6 +182,7 @@ class LocalExecutor:
             scoring(asked),
         ):
             attempt = self._attempt(program, data[index], data.ids[index], held=split == "test")
+        attempt = _veiled(program, attempt)
         score = attempt.score
         if scope.failures and not score.is_missing:
             score = Score.unscored(f"a model call failed: {', '.join(sorted(set(scope.failures)))}")
@@ -256,6 +258,17 @@ class _Attempt:
     score: Score
     error: str = ""
     said: Mapping[str, str] = field(default_factory=dict)
+
+
+def _veiled(program: dspy.Module, attempt: _Attempt) -> _Attempt:
+    """What is written down of it and told to a proposer, where the program hides things."""
+    made = veil_maker(program)
+    if made is None:
+        return attempt
+    score = replace(attempt.score, feedback="")
+    told: dict[str, Any] = {name: getattr(attempt, name) for name in ("outputs", "error", "said")}
+    hidden = made()({**told, "feedback": attempt.score.feedback})
+    return _Attempt(score=replace(score, feedback=hidden.pop("feedback")), **hidden)
 
 
 def _raise_first(futures: Sequence[Future[Any]]) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from ...clock import Clock
 from ...engine import DEADLINE, EnginePair
+from ...policies.threads import Threads
 from .around import Shared
 from .streams import aclose, close
-from .threads import Threads
 
 __all__ = ["Bound", "bounded"]
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
 from ...errors import DeadlineExceeded, Refused
+from ...policies.futures import auntil, in_a_loop
 from ...programs import models
 from .around import Shared
-from .futures import auntil, in_a_loop
 from .notes import note
 from .outcomes import deadline_exceeded
 from .samples import counted, is_named

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import DEADLINE, EnginePair, remaining
+from ...policies.threads import Threads
 from .bounds import bounded
 from .outcomes import deadline_exceeded
-from .threads import Threads
 
 __all__ = ["Deadline", "within"]
 

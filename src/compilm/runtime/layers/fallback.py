@@ -24,13 +24,13 @@ from dspy import lm15
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.threads import Threads
 from .around import Shared
 from .order import Order, watching
 from .outcomes import deadline_exceeded
 from .resume import Resumption, blaming
 from .round import Round
 from .streams import aclose, aopening, chained, close, opening
-from .threads import Threads
 
 __all__ = ["Fallback", "Target"]
 

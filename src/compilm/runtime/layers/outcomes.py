@@ -13,6 +13,7 @@ import dspy
 from dspy import lm15
 
 from ... import errors
+from ...policies import circuit
 
 __all__ = [
     "Kind",
@@ -153,8 +154,7 @@ def deadline_exceeded(what: str) -> errors.DeadlineExceeded:
 
 def circuit_open(name: str, why: str, retry_after: float) -> errors.CircuitOpen:
     """The error of a call that was not made because the provider is failing."""
-    told = f"{name} is not asked: {why}; the next try is in {retry_after:.1f} s"
-    return CircuitOpen(told, retry_after=retry_after)
+    return CircuitOpen(circuit.told(name, why, retry_after), retry_after=retry_after)
 
 
 def left_alone(name: str, wait: float) -> errors.LimitReached:

@@ -1,7 +1,6 @@
 """Retry: exponential backoff with full jitter, for failures that may pass by themselves.
 
-The wait before attempt k is uniform in 0 … min(cap, base·2^(k-1)) (Brooker, "Exponential Backoff
-And Jitter", AWS Architecture Blog 2015). A provider's `Retry-After` is honored up to the cap.
+A provider's `Retry-After` is honored up to the cap.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.backoff import full_jitter
 from .around import Shared
 from .notes import note
 from .outcomes import asked, kind_of, retry_after_of
@@ -53,7 +53,7 @@ class Retry:
         """Seconds to wait after this many failures, all told."""
         if retry_after is not None and retry_after >= 0:
             return min(float(retry_after), self.cap)
-        return self.rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (failures - 1)))
+        return full_jitter(self.rng, failures, base=self.base, cap=self.cap)
 
     def counted(self, error: Exception, left: float) -> float:
         """How many of `attempts` this failure is; without a deadline nothing else ends refusals."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.threads import Threads
 from .bounds import bounded
 from .outcomes import deadline_exceeded, timed_out
-from .threads import Threads
 
 __all__ = ["Timeout"]
 

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.futures import in_a_loop
 from ..caches.lease import KEY, Claim, Leases, keyed
 from .around import Shared
-from .futures import in_a_loop
 
 __all__ = ["Keeper", "Turns"]
 

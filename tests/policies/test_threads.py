@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from compilm.runtime.layers.threads import Threads
+from compilm.policies.threads import Threads
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -45,7 +45,7 @@ def test_the_context_goes_along_and_what_is_raised_comes_back() -> None:
 def test_a_process_ends_though_a_thread_hangs() -> None:
     code = (
         "import threading\n"
-        "from compilm.runtime.layers.threads import Threads\n"
+        "from compilm.policies.threads import Threads\n"
         "threads = Threads()\n"
         "threads.abandon(threads.run(threading.Event().wait))\n"
         "print(threads.abandoned)\n"

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from math import inf
 from typing import Any
 
-from ...clock import Clock
+from ..clock import Clock
 
 __all__ = ["auntil", "in_a_loop"]
 

@@ -1,0 +1,131 @@
+"""The core: the way of a run through a graph, as a generator that asks for each step's outcome.
+
+What it asks for is a `Task` (one step) or a list of such generators (branches, side by side).
+It waits for nothing and calls nothing, so threads and tasks drive the same one. A run that goes
+on walks the same way again and finds finished steps in its `Progress`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from ..errors import ProgramError
+from .edges import END, Choice
+from .merging import merged
+from .progress import Done, Place
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .plan import Spot
+    from .wants import Wants
+
+__all__ = ["Task", "Walk", "Walked", "accepted", "inputs_of", "walk"]
+
+State = dict[str, Any]
+
+
+class Task(NamedTuple):
+    """One step to be run: its node, and the state it may read."""
+
+    graph: Graph
+    name: str
+    spot: Spot
+    state: State
+    place: Place
+
+
+class Walked(NamedTuple):
+    """What a way wrote, and how many steps it took."""
+
+    written: State
+    steps: int
+
+
+Walk: TypeAlias = "Generator[Task | list[Walk], Any, Walked]"
+
+
+def walk(
+    graph: Graph, place: Place, state: State, *, at: str, until: str = END, steps: int = 0
+) -> Walk:
+    """The way from node `at` to `until`. `place.step` is what its steps' places begin with."""
+    spots, most = graph.plan, graph.max_steps
+    prefix, names, progress = place
+    finished, written = progress.done, State()
+    while at != until:
+        if steps >= most:
+            raise ProgramError(
+                f"stopped before node {names + at!r}: max_steps={most} steps were taken; if its "
+                "loop is meant to go on longer, raise it"
+            )
+        step = f"{prefix}{steps}"
+        spot = spots[at]
+        done: Done | None = finished.get(step)
+        if done is None:
+            done = yield Task(graph, at, spot, state, Place(step, names, progress))
+        elif done.node != names + at:
+            raise ProgramError(
+                f"step {step} of this run was node {done.node!r} and would now be {names + at!r}: "
+                "it was begun with another graph; go on with that one"
+            )
+        state.update(done.update)
+        written.update(done.update)
+        steps += 1
+        edge = spot.policy.fallback if done.failed else spot.edge
+        if isinstance(edge, str):
+            at = edge
+        elif isinstance(edge, Choice):
+            at = edge.target(state)
+        else:
+            found: list[Walked] = yield [
+                walk(
+                    graph,
+                    Place(f"{prefix}{steps}:{head}.", names, progress),
+                    dict(state),
+                    at=head,
+                    until=spot.join,
+                    steps=steps,
+                )
+                for head in edge or ()
+            ]
+            update = merged(graph.merge, [each.written for each in found])
+            state.update(update)
+            written.update(update)
+            steps += sum(each.steps - steps for each in found)
+            at = spot.join
+    return Walked(written, steps)
+
+
+def inputs_of(task: Task) -> Mapping[str, Any]:
+    """What the step is given: what it wants of the state, answers, and its idempotency key."""
+    _, name, spot, state, (step, names, progress) = task
+    wants = spot.wants
+    if wants.anything:
+        inputs = dict(state)
+    else:
+        try:
+            inputs = {key: state[key] for key in wants.required}
+        except KeyError as error:
+            raise ProgramError(
+                f"node {names + name!r} reads {error.args[0]!r}, which is not in the state on "
+                f"this way; there are {', '.join(sorted(state)) or 'no keys'}"
+            ) from None
+        for key in wants.optional:
+            if key in state:
+                inputs[key] = state[key]
+    if wants.key:
+        inputs["idempotency_key"] = f"{progress.id}/{names}{name}/{step}"
+    if progress.answers and step in progress.answers:
+        inputs.update(accepted(progress.answers[step], wants, names + name))
+    return inputs
+
+
+def accepted(answer: Mapping[str, Any], wants: Wants, node: str) -> Mapping[str, Any]:
+    """The answer, if the node that asked takes every part of it."""
+    unknown = [] if wants.anything else [key for key in answer if key not in wants.names]
+    if unknown:
+        raise ProgramError(
+            f"node {node!r} takes no answer called {unknown[0]!r}; it takes "
+            f"{', '.join(wants.names) or 'none'}"
+        )
+    return answer

@@ -1,0 +1,1 @@
+"""Pure state machines and waiting, which the layers of engines and the calls of tools share."""
