@@ -7,7 +7,13 @@ from typing import Any
 import dspy
 
 # What the desks of the handbook are called in the office.
-DESKS = {"appeals": "D1", "billing": "D2", "utilization": "D3", "pharmacy": "D4", "enrollment": "D5"}
+DESKS = {
+    "appeals": "D1",
+    "billing": "D2",
+    "utilization": "D3",
+    "pharmacy": "D4",
+    "enrollment": "D5",
+}
 
 
 def answered(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:  # noqa: ARG001

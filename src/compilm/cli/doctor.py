@@ -32,6 +32,7 @@ _EXTRAS = {
     "notebook": ("ipython", "ipykernel"),
     "redis": ("redis",),
     "postgres": ("psycopg",),
+    "sentences": ("tokenizers",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 
