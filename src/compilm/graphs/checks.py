@@ -130,6 +130,11 @@ def _check_targets(
                 )
         if policies[name].fallback in (name, END):
             raise ProgramError(f"the fallback of node {name!r} must be another node")
+        if policies[name].accept is not None and policies[name].fallback is None:
+            raise ProgramError(
+                f"node {name!r} has accept and no fallback: name the node that goes on with what "
+                "is not accepted"
+            )
 
 
 def _spot(

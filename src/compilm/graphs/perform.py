@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import dspy
 
 from ..errors import ProgramError
+from .accepts import aheld, held
 from .nodes import Function
 from .pauses import Pause
 from .policies import aattempted, attempted, falls_back
@@ -77,7 +78,8 @@ def perform(task: Task) -> Done:
     try:
         inputs = inputs_of(task)
         output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
-        done = Done(names + name, update_of(output, name, spot.policy.writes))
+        update = held(task, inputs, update_of(output, name, spot.policy.writes))
+        done = Done(names + name, update)
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
@@ -98,7 +100,8 @@ async def aperform(task: Task) -> Done:
             output = await acall(task, inputs)
         else:
             output = await aattempted(task, inputs, acall)
-        done = Done(names + name, update_of(output, name, spot.policy.writes))
+        update = await aheld(task, inputs, update_of(output, name, spot.policy.writes))
+        done = Done(names + name, update)
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
