@@ -18,9 +18,6 @@ CompilmError
 │   ├── DeadlineExceeded         the caller's time was over before the answer
 │   ├── NoneAnswered             every provider of a chain failed; lists why
 │   └── ToolFailed               a tool gave no value; `kind` says what went wrong
-
-
-│   └── NoneAnswered             every provider of a chain failed; lists why
 ├── CheckFailed                  a guard's check did not pass; holds the verdicts  exit 3
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3

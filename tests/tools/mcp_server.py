@@ -99,9 +99,15 @@ def picture() -> list[Any]:
 
 
 @server.tool()
-def secret() -> str:
+def setting() -> str:
     """Say what is in the environment."""
-    return os.environ.get("CLAIMS_SETTING", "not set") + " " + os.environ.get("OTHER", "no other")
+    return f"{os.environ.get('CLAIMS_SETTING')}, {os.environ.get('OTHER', 'no other')}"
+
+
+@server.tool()
+def pid() -> int:
+    """Say which process this is."""
+    return os.getpid()
 
 
 def extra() -> str:

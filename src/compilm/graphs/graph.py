@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -18,10 +18,13 @@ from .edges import Edge
 from .maps import Map
 from .merging import Rule
 from .nodes import Node, Policy, Step, as_module, policy_of
+from .outline import Outline, Way, outline_of, way_of
 from .pauses import Pause, Paused, answers_of, paused_of
 from .perform import adrive, drive
 from .plan import Spot
-from .progress import Done, Place, Progress
+from .progress import Done, Event, Place, Progress
+from .records import Kept
+from .streaming import astreamed, streamed
 from .values import from_plain
 from .walk import Walk, walk
 from .wants import Wants
@@ -153,6 +156,23 @@ class Graph(dspy.Module):
         inputs, progress = _resumed(paused, answer)
         return await self.arun(inputs, progress)
 
+    def stream(self, paused: Paused | None = None, /, **inputs: Any) -> Iterator[Event]:
+        """The events of a run as they happen; the last one's `outcome` is the result.
+
+        With `paused`, of the run that goes on, and `inputs` are the answer. Closing the iterator
+        ends the run at its next event.
+
+        >>> from compilm.graphs import END
+        >>> graph = Graph({"add": lambda a: {"b": a + 1}}, {"add": END}, "add")
+        >>> [(event.kind, event.node) for event in graph.stream(a=1)]
+        [('started', 'add'), ('finished', 'add'), ('ended', '')]
+        """
+        return streamed(self, *_begun(paused, inputs))
+
+    def astream(self, paused: Paused | None = None, /, **inputs: Any) -> AsyncIterator[Event]:
+        """As `stream`, in a task; closing the iterator cancels the run."""
+        return astreamed(self, *_begun(paused, inputs))
+
     def run(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """A call whose finished steps are kept in `progress`, and found there."""
         try:
@@ -177,6 +197,14 @@ class Graph(dspy.Module):
     ) -> Mapping[str, Any]:
         """As `within`, in a task."""
         return self._outputs((await adrive(self._walk(inputs, place.inner(name)))).written)
+
+    def outline(self) -> Outline:
+        """Its boxes and arrows, to be drawn: `outline().mermaid()` is the text of a flowchart."""
+        return outline_of(self)
+
+    def way(self, run: Kept | Paused | Iterable[Event]) -> Way:
+        """The way that a run took, from `Runs.look`, `Paused`, or the events of a stream."""
+        return way_of(self, run)
 
     def wanted(self, node: str) -> Wants:
         """What the node at this path reads (`desk.approve`), and so what it takes as an answer."""
@@ -255,6 +283,10 @@ def _stopped(pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Pau
     return paused_of(
         pause, inputs=inputs, done=progress.done, answers=progress.answers, run=progress.id
     )
+
+
+def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:
+    return (given, Progress()) if paused is None else _resumed(paused, given)
 
 
 def _resumed(

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ..clock import Clock
 from ..engine import DEADLINE, remaining
 from ..errors import BudgetExceeded, DeadlineExceeded, ProviderRejected, UsageError
+from ..policies.backoff import full_jitter
 from ..randomness import rng
 from .pauses import Pause
 from .progress import Done
@@ -23,7 +24,7 @@ Call: TypeAlias = Callable[[Task, Mapping[str, Any]], Any]
 AsyncCall: TypeAlias = Callable[[Task, Mapping[str, Any]], Coroutine[Any, Any, Any]]
 
 _MOST = 500  # characters of an error's text that a fallback is told
-_BASE, _CAP = 0.5, 10.0  # seconds; the wait before attempt k + 1 is uniform in 0 … base·2^(k-1)
+_BASE, _CAP = 0.5, 10.0  # seconds
 _LASTING = (UsageError, BudgetExceeded, ProviderRejected)  # another attempt would fail as well
 
 
@@ -105,8 +106,8 @@ def _wait(task: Task, attempt: int, error: Exception) -> float:
     graph, name, _, _, (step, names, progress) = task
     if isinstance(error, _LASTING) or attempt > graph.policies[name].retries:
         raise error
-    most = min(_CAP, _BASE * 2.0 ** (attempt - 1))
-    wait = rng(0, "graph retry", progress.id, step, attempt).uniform(0.0, most)
+    chance = rng(0, "graph retry", progress.id, step, attempt)
+    wait = full_jitter(chance, attempt, base=_BASE, cap=_CAP)
     if progress.tell is not None:
         told = {"error": type(error).__name__, "attempt": attempt, "wait": wait}
         progress.tell("retried", names + name, step, told)

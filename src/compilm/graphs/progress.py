@@ -31,9 +31,13 @@ class Done(NamedTuple):
 class Event(NamedTuple):
     """Something that happened in a run.
 
-    kind is `started`, `finished`, `failed`, `retried` or `paused`; node and step say where; data
-    is what the node wrote, the error's class and text, or the question. `at` is in seconds of the
-    graph's clock.
+    kind is `started`, `finished`, `failed` (and gone to its fallback), `retried`, `paused`, or
+    last `ended`; node and step say where, `at` when, in seconds of the graph's clock. data is
+    what the node wrote, the error's class, or the question; outcome is the prediction of the
+    whole run, or `Paused`, in the last event.
+
+    >>> Event("started", "draft", "0", 0.0, {}).kind
+    'started'
     """
 
     kind: str
@@ -41,6 +45,7 @@ class Event(NamedTuple):
     step: str
     at: float
     data: Mapping[str, Any]
+    outcome: Any = None
 
 
 class Progress:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -53,7 +53,7 @@ class Executor(Protocol):
         """
         ...
 
-    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    def side_by_side(self, tasks: Iterable[Callable[[], T]]) -> list[T]:
         """The results of the tasks in their order; errors as in `rollouts`."""
         ...
 
@@ -100,13 +100,12 @@ class LocalExecutor:
 
     def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
         """See `Executor`."""
+        self.side_by_side(self._task(one, made) for one in work if not self._made_early(one))
 
-        self.side_by_side([self._task(one, made) for one in work if not self._made_early(one)])
-
-    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """See `Executor`."""
+    def side_by_side(self, tasks: Iterable[Callable[[], T]]) -> list[T]:
+        """See `Executor`; each task begins before the next is asked for, which may take a while."""
         futures = [self._submit(task) for task in tasks]
-        for _ in range(min(len(self._later), -len(tasks) % self._concurrency)):
+        for _ in range(min(len(self._later), -len(futures) % self._concurrency)):
             cell = next(iter(self._later))
             self._early[cell] = self._submit(self._later.pop(cell))
         wait(futures)

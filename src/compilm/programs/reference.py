@@ -99,7 +99,8 @@ def build(
 def source_fingerprint(program: dspy.Module) -> str:
     """A digest of the source of every class the program is made of; DSPy's own are left out.
 
-    A class without source at hand (made in a REPL, compiled) counts by its name.
+    A class without source at hand (made in a REPL, compiled) counts by its name. A module that
+    runs code it was handed tells it as `__compilm_sources__`, a tuple of functions and classes.
 
     >>> source_fingerprint(dspy.Predict("a -> b")) == source_fingerprint(dspy.Predict("c -> d"))
     True
@@ -110,12 +111,22 @@ def source_fingerprint(program: dspy.Module) -> str:
         for cls in own_class(module).__mro__
         if cls.__module__.partition(".")[0] not in ("dspy", "builtins")
     }
-    return canonical.digest(sorted([cls.__qualname__, _source(cls)] for cls in classes))
+    handed = {
+        inspect.unwrap(each)
+        for module in modules(program).values()
+        for each in getattr(module, "__compilm_sources__", ())
+    }
+    return canonical.digest(sorted([_name(one), _source(one)] for one in classes | handed))
 
 
-def _source(cls: type) -> str:
+def _name(one: Any) -> str:
+    return str(getattr(one, "__qualname__", type(one).__qualname__))
+
+
+def _source(one: Any) -> str:
+    own = inspect.isroutine(one) or inspect.isclass(one)
     try:
-        return textwrap.dedent(inspect.getsource(cls))
+        return textwrap.dedent(inspect.getsource(one if own else type(one)))
     except (OSError, TypeError):
         return ""
 

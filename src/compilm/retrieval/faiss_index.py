@@ -168,9 +168,7 @@ class FaissIndex:
                 if place >= 0
             ]
 
-    def _nearest(
-        self, row: Any, k: int, where: Where | None
-    ) -> tuple[list[float], list[int]]:
+    def _nearest(self, row: Any, k: int, where: Where | None) -> tuple[list[float], list[int]]:
         fitting = self._table.fitting(where)
         if fitting is not None:
             if len(fitting) <= max(_FEW, len(self._table) // 10):
@@ -211,7 +209,6 @@ class FaissIndex:
             )
 
     def _insert(self, places: list[int], rows: Any) -> None:
-        import faiss
         import numpy as np
 
         if self._faiss is None:

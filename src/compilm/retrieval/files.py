@@ -152,8 +152,10 @@ def _passages(data: bytes, place: Path) -> dict[int, Passage]:
 
 
 def _named(name: str, digest: str) -> str:
-    return f"{name}-{canonical.short(digest)}.bin" if name != _PASSAGES else (
-        f"{name}-{canonical.short(digest)}.jsonl"
+    return (
+        f"{name}-{canonical.short(digest)}.bin"
+        if name != _PASSAGES
+        else (f"{name}-{canonical.short(digest)}.jsonl")
     )
 
 

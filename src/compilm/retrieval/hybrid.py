@@ -102,7 +102,9 @@ class Hybrid:
         at_least_one(k)
         depth = max(k, self.depth)
         if self.timeout is None:
-            answers = [_tried(lambda one=one: one.search(query, depth, where)) for one in self.parts]
+            answers = [
+                _tried(lambda one=one: one.search(query, depth, where)) for one in self.parts
+            ]
             return self._fused(answers, k)
         end = self._clock.now() + self.timeout
         asked = [

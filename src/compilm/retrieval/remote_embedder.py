@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -80,7 +80,9 @@ class OpenAIEmbedder:
     @property
     def name(self) -> str:
         """`openai/<model>`, with the number of dimensions if it was given."""
-        return "/".join(["openai", self.model, *([str(self.dimensions)] if self.dimensions else [])])
+        return "/".join(
+            ["openai", self.model, *([str(self.dimensions)] if self.dimensions else [])]
+        )
 
     def embed(self, texts: Sequence[str]) -> list[Any]:
         """A vector for each text."""

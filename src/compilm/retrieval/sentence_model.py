@@ -140,7 +140,9 @@ def _gelu(x: Any) -> Any:
 
     bent = np.abs(x) * np.float32(1 / math.sqrt(2))
     t = 1.0 / (1.0 + np.float32(0.3275911) * bent)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    series = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
     erf = np.sign(x) * (1.0 - series * np.exp(-bent * bent))
     return 0.5 * x * (1.0 + erf)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from dspy import lm15
 
-from .spoken_form import Spoken, event, pieces, score
+from ..programs.chat_form import chat_completion
+from .spoken_form import Spoken, event, pieces
 from .spoken_responses import asked_responses, spoken_responses
 
 __all__ = ["asked", "spoken"]
 
-_CHAT_FINISH = {"stop": "stop", "length": "length", "tool_call": "tool_calls"}
+_NOT_IN_CHUNKS = {"object", "choices", "usage"}
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use"}
 
 
@@ -71,16 +72,12 @@ def _part(block: dict[str, Any]) -> Any:
 
 
 def _chat(response: lm15.Response) -> Spoken:
-    message = _chat_message(response)
-    usage = _chat_usage(response.usage)
-    finish = _CHAT_FINISH.get(response.finish_reason, response.finish_reason)
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
-    if response.logprobs:
-        choice["logprobs"] = {"content": [score(token) for token in response.logprobs]}
-    head = {"id": response.id, "created": 1, "model": response.model}
-    head |= response.provider_data or {}
-    whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
-    chunks = [*_chat_deltas(response, message), {"choices": [_delta({}, finish)]}]
+    whole = chat_completion(response)
+    (choice,), usage = whole["choices"], whole["usage"]
+    head = {name: value for name, value in whole.items() if name not in _NOT_IN_CHUNKS}
+    scores = choice.get("logprobs", {}).get("content", [])
+    deltas = _chat_deltas(choice["message"], scores)
+    chunks = [*deltas, {"choices": [_delta({}, choice["finish_reason"])]}]
     if usage:
         chunks.append({"choices": [], "usage": usage})
     frame = {**head, "object": "chat.completion.chunk"}
@@ -92,7 +89,7 @@ def _delta(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": finish}
 
 
-def _chat_deltas(response: lm15.Response, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _chat_deltas(message: dict[str, Any], scores: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     deltas: list[dict[str, Any]] = [{"role": "assistant"}]
     for name in ("reasoning_content", "content", "refusal"):
         deltas += [{name: piece} for piece in pieces(message.get(name) or "")]
@@ -103,44 +100,11 @@ def _chat_deltas(response: lm15.Response, message: dict[str, Any]) -> Iterator[d
         deltas.append({"tool_calls": [{**call, "index": index, "function": named}]})
         for piece in pieces(call["function"]["arguments"]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-    scores = [score(token) for token in response.logprobs or ()]
     for delta in deltas:
         choice = _delta(delta)
         if "content" in delta and scores:
             choice["logprobs"], scores = {"content": scores}, []
         yield {"choices": [choice]}
-
-
-def _chat_message(response: lm15.Response) -> dict[str, Any]:
-    parts = response.message.parts
-    texts = [part.text for part in parts if part.type == "text"]
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
-    for part in parts:
-        if part.type == "thinking":
-            message["reasoning_content"] = part.text
-        elif part.type == "refusal":
-            message["refusal"] = part.text
-        elif part.type == "citation":
-            source = {"url": part.url, "title": part.title}
-            cited = {"type": "url_citation", "url_citation": source}
-            message.setdefault("annotations", []).append(cited)
-        elif part.type == "tool_call":
-            function = {"name": part.name, "arguments": json.dumps(part.input)}
-            call = {"id": part.id, "type": "function", "function": function}
-            message.setdefault("tool_calls", []).append(call)
-    return message
-
-
-def _chat_usage(usage: lm15.Usage) -> dict[str, Any] | None:
-    if usage.input_tokens is None:
-        return None
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
 
 
 def _messages(response: lm15.Response) -> Spoken:

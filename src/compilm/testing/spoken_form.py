@@ -6,9 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dspy import lm15
-
-__all__ = ["Spoken", "event", "pieces", "score"]
+__all__ = ["Spoken", "event", "pieces"]
 
 _PIECE = 9  # characters of a streamed fragment
 _EMPTY: dict[str, dict[str, Any]] = {
@@ -70,9 +68,3 @@ def event(kind: str, **fields: Any) -> bytes:
     b'event: ping\ndata: {"type": "ping"}\n\n'
     """
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
-
-
-def score(token: lm15.TokenLogprob) -> dict[str, Any]:
-    """The log-probability of a token, as both wires of OpenAI write it."""
-    top = [{"token": t.token, "logprob": t.logprob, "bytes": None} for t in token.top]
-    return {"token": token.token, "logprob": token.logprob, "bytes": None, "top_logprobs": top}

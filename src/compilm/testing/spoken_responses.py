@@ -8,7 +8,8 @@ from typing import Any
 
 from dspy import lm15
 
-from .spoken_form import Spoken, event, pieces, score
+from ..programs.chat_form import token_score
+from .spoken_form import Spoken, event, pieces
 
 __all__ = ["asked_responses", "spoken_responses"]
 
@@ -44,7 +45,7 @@ def spoken_responses(response: lm15.Response) -> Spoken:
 
 
 def _items(response: lm15.Response) -> Iterator[dict[str, Any]]:
-    scores = [score(token) for token in response.logprobs or ()]
+    scores = [token_score(token) for token in response.logprobs or ()]
     sources = [_source(part) for part in response.message.parts if part.type == "citation"]
     for place, part in enumerate(response.message.parts):
         if part.type == "text":

@@ -19,6 +19,7 @@ from typing import Any
 from dspy import lm15
 
 from ..engine import Engine
+from ..programs.chat_form import chat_completion
 
 __all__ = ["WireServer"]
 
@@ -79,7 +80,7 @@ class WireServer:
             return status, {"error": {"message": f"failure on cue ({status})"}}, digest
         try:
             request = lm15.request_from_openai_chat(json.loads(body))
-            return 200, _chat(self.engine.complete(request)), digest
+            return 200, chat_completion(self.engine.complete(request)), digest
         except (lm15.LM15Error, TypeError, ValueError) as error:  # told as a provider would
             wrong = 500 if isinstance(error, lm15.LM15Error) else 400
             failed = {"error": {"message": str(error), "type": type(error).__name__}}
@@ -89,25 +90,6 @@ class WireServer:
         """The answer to this request was written out whole."""
         with self._lock:
             self.answered[digest] += 1
-
-
-def _chat(response: lm15.Response) -> dict[str, Any]:
-    used = response.usage
-    sent, got = (used.input_tokens or 0, used.output_tokens or 0) if used else (0, 0)
-    return {
-        "id": "chatcmpl-loopback",
-        "object": "chat.completion",
-        "created": 0,
-        "model": response.model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": response.text},
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got},
-    }
 
 
 def _handler(server: WireServer) -> type[BaseHTTPRequestHandler]:

@@ -6,5 +6,15 @@ from .policy import Policy
 from .result import ToolError, ToolResult
 from .server import McpServer
 from .tool import Tool, tool
+from .turn import acall_all, call_all
 
-__all__ = ["McpServer", "Policy", "Tool", "ToolError", "ToolResult", "tool"]
+__all__ = [
+    "McpServer",
+    "Policy",
+    "Tool",
+    "ToolError",
+    "ToolResult",
+    "acall_all",
+    "call_all",
+    "tool",
+]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
@@ -76,6 +76,9 @@ class McpServer:
 
     def __deepcopy__(self, memo: object) -> McpServer:
         return self
+
+    def __reduce__(self) -> NoReturn:
+        return self._connection.__reduce__()
 
     def tools(self) -> tuple[Tool, ...]:
         """Its tools; asked for once, and again after the server said that they have changed.

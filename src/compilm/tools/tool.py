@@ -102,7 +102,7 @@ def made(
         args={name: dict(each) for name, each in parameters.args.items()},
         arg_types=dict(parameters.types or dict.fromkeys(parameters.args, Any)),
     )
-    found.has_kwargs = parameters.is_open
+    found.desc, found.has_kwargs = about.description, parameters.is_open
     found._caller, found._parameters = caller, parameters
     return found
 

@@ -7,10 +7,7 @@ ones are hidden from the optimizer, which therefore neither resets nor changes t
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +15,7 @@ import dspy
 
 from ...errors import ProgramError
 from ...programs.copying import copied
+from ...programs.finished import finished
 from ...programs.predictors import predictors
 from ...programs.retrieving import Retrieving, release, retrieve
 from . import undisclosed
@@ -124,7 +122,7 @@ class _Forward(_Student):
         return self._compilm_habits.execute(self, own, args, kwargs)
 
     def _own_aforward(self, *args: Any, **kwargs: Any) -> Any:
-        return _finished(super().aforward(*args, **kwargs))  # type: ignore[misc]
+        return finished(super().aforward(*args, **kwargs))  # type: ignore[misc]
 
 
 class _Call(_Student):
@@ -133,16 +131,6 @@ class _Call(_Student):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One execution, through the hook."""
         return self._compilm_habits.execute(self, super().__call__, args, kwargs)  # type: ignore[misc]
-
-
-def _finished(pending: Coroutine[Any, Any, Any]) -> Any:
-    """What `pending` comes to, in a thread of its own where this one already runs a loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(pending)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(contextvars.copy_context().run, asyncio.run, pending).result()
 
 
 def same_signatures(program: dspy.Module) -> Sequence[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import MissingExtra, UsageError
-from ...retrieval.rows import one_thread, unit_rows
+from ...retrieval.rows import one_thread
 from .reading import Reading
 
 __all__ = ["Found", "Kept", "Shelves"]
