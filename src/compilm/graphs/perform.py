@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import dspy
 
 from ..errors import ProgramError
+from .accepts import aheld, held
 from .nodes import Function
 from .pauses import Pause
 from .policies import aattempted, attempted, falls_back
@@ -81,6 +82,8 @@ def perform(task: Task) -> Done:
             output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
         if type(output) is not dict or spot.only is not None:
             output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = held(task, inputs, output)
         done = Done(names + name, output)
     except Pause as pause:
         pause.at(names + name, step, task.state)
@@ -101,7 +104,8 @@ async def aperform(task: Task) -> Done:
             output = await acall(task, inputs)
         else:
             output = await aattempted(task, inputs, acall)
-        done = Done(names + name, update_of(output, name, spot.only))
+        update = await aheld(task, inputs, update_of(output, name, spot.only))
+        done = Done(names + name, update)
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
