@@ -1,4 +1,4 @@
-"""The whole claims desk as a state graph: screen, triage, look up, ground, reply, check, or a person.
+"""The whole claims desk as a state graph: screen, triage, look up, ground, reply, check, person.
 
 It stands on the first draft in program.py: the same three signatures, the same fixed replies. What
 is new around them is what a desk needs that real offices write to: a claims database behind MCP
@@ -88,7 +88,7 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
         nodes={
             "screen": screen,
             "triage": dspy.Predict(Triage),
-            "slots": dspy.Predict(Slots),
+            "slots": Copied(),
             "decide": decide,
             "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
@@ -123,6 +123,18 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
 def screen(message: str) -> dict[str, bool]:
     """Whether a message is a question, and no order to the software."""
     return {"is_safe": ORDERS(message=message).passed}
+
+
+class Copied(dspy.Module):
+    """Copies the details of the claim from what the office wrote last: it may correct itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = dspy.Predict(Slots)
+
+    def forward(self, message: str) -> dspy.Prediction:
+        found: dspy.Prediction = self.slots(message=message.strip().splitlines()[-1])
+        return found
 
 
 def decide(intent: str, claim_number: str) -> dict[str, str]:
@@ -219,8 +231,6 @@ def read_passages(path: Path) -> list[Passage]:
 def indexed(passages: Sequence[Passage], where: str = "faiss") -> Index:
     """The passages, ready to be searched: in memory, or in a table of a Postgres with pgvector."""
     embedder = HashedNgrams(1024)
-    index = (
-        FaissIndex(embedder) if where == "faiss" else PgVectorIndex(where, "policies", embedder)
-    )
+    index = FaissIndex(embedder) if where == "faiss" else PgVectorIndex(where, "policies", embedder)
     index.add(passages)
     return index
