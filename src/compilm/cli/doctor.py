@@ -36,6 +36,7 @@ _EXTRAS = {
     "redis": ("redis",),
     "mcp": ("mcp",),
     "postgres": ("psycopg",),
+    "sentences": ("tokenizers",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 

@@ -9,6 +9,7 @@ from .pauses import Pause, Paused
 from .progress import Event
 from .runs import Runs
 from .teams import Member, handoff, supervisor
+from .threads import Thread, Threads
 
 __all__ = [
     "END",
@@ -21,6 +22,8 @@ __all__ = [
     "Pause",
     "Paused",
     "Runs",
+    "Thread",
+    "Threads",
     "agent",
     "handoff",
     "supervisor",

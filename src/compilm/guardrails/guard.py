@@ -119,7 +119,7 @@ class Guard(dspy.Module):
             try:
                 step = steps.send(result)
             except StopIteration as ended:
-                return ended.value  # type: ignore[no-any-return]
+                return ended.value
             if isinstance(step, _Examine):
                 result = step.check.examine(step.inputs, step.outputs)
             else:
@@ -133,7 +133,7 @@ class Guard(dspy.Module):
             try:
                 step = steps.send(result)
             except StopIteration as ended:
-                return ended.value  # type: ignore[no-any-return]
+                return ended.value
             if isinstance(step, _Examine):
                 result = await step.check.aexamine(step.inputs, step.outputs)
                 continue
@@ -153,7 +153,8 @@ class Guard(dspy.Module):
         return (yield from self._answered(given, verdicts))
 
     def _answered(self, given: Mapping[str, Any], verdicts: list[Verdict]) -> _Steps:
-        advice, action, fields = "", "", ()
+        advice, action = "", ""
+        fields: tuple[str, ...] = ()
         for attempt in range(1, self._attempts + 1):
             prediction = yield _Ask(self.program, given, advice, fields)
             failed, action, outputs = yield from self._judged(prediction, given, verdicts)

@@ -65,7 +65,7 @@ class Redacted(dspy.Module):
         self._leave = tuple(_names(leave, "leave"))
 
     def veil(self) -> Veil:
-        """What hides the texts of one call where a trace of it is kept: `[NAME_1]` as in prompts."""
+        """What hides the texts of one call where a trace of it is kept, as in prompts."""
         return Vault(self._detector).hide
 
     def opened(self, inputs: Mapping[str, Any]) -> tuple[Vault, dict[str, Any]]:
@@ -176,7 +176,8 @@ def with_real_values(
 
 
 def _current() -> Vault | None:
-    return dspy.settings.get(_SETTING, None)
+    found: Vault | None = dspy.settings.get(_SETTING, None)
+    return found
 
 
 def hidden_examples(examples: Iterable[Any], detector: Detector | None = None) -> list[Any]:
