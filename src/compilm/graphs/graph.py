@@ -113,6 +113,11 @@ class Graph(dspy.Module):
         self._check_outputs()
 
     @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out."""
+        return self.wants.optional
+
+    @property
     def writes(self) -> tuple[str, ...] | None:
         """The keys of its prediction, or `None` where they are not known before a run."""
         if self.outputs is not None:

@@ -112,6 +112,11 @@ class Guard(dspy.Module):
             raise UsageError("then= says what happens when retries are used up: not 'retry'")
         self._answer, self._refusal, self._attempts = answer, refusal, attempts
 
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out, where the program says so."""
+        return tuple(getattr(self.program, "optional_inputs", ()))
+
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction, if it passes; else what `on_fail` says."""
         steps, result = self._steps(inputs), None

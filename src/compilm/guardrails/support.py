@@ -24,7 +24,9 @@ class Support(Enum):
     LITTLE = "words that its source does not have"
 
 
-_CITATION = re.compile(r"\[\s*([\w.:#-]{1,40}(?:\s*[,;]\s*[\w.:#-]{1,40})*)\s*\]")
+_CITATION = re.compile(  # a placeholder of the vault, `[NAME_1]`, is none
+    r"\[(?![A-Z][A-Z_]*_\d+\])\s*([\w.:#-]{1,40}(?:\s*[,;]\s*[\w.:#-]{1,40})*)\s*\]"
+)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:st|nd|rd|th)?\b|(?<!\w)\d+(?=[%€$£a-z])")
 _MONTH = (
     r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
@@ -48,7 +50,7 @@ _MONTHS = {month: place for place, month in enumerate(_MONTH_NAMES, start=1)}
 def cited(sentence: str) -> tuple[str, ...]:
     """The ids that a sentence cites, in order.
 
-    >>> cited("It rained [1, 3]. [doc-7]")
+    >>> cited("It rained on [DATE_1] [1, 3]. [doc-7]")
     ('1', '3', 'doc-7')
     """
     return tuple(

@@ -64,6 +64,11 @@ class Redacted(dspy.Module):
         self._restore = restore if isinstance(restore, bool) else tuple(_names(restore, "restore"))
         self._leave = tuple(_names(leave, "leave"))
 
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out, where the program says so."""
+        return tuple(getattr(self.program, "optional_inputs", ()))
+
     def veil(self) -> Veil:
         """What hides the texts of one call where a trace of it is kept, as in prompts."""
         return Vault(self._detector).hide
