@@ -37,10 +37,10 @@ def drive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if type(asked) is Task:
-                asked = walk.send(perform(asked))
-            else:
+            if isinstance(asked, list):
                 asked = walk.send(side_by_side([_driven(branch) for branch in asked]))
+            else:
+                asked = walk.send(perform(asked))
     except StopIteration as end:
         found: Walked = end.value
         return found
@@ -51,10 +51,10 @@ async def adrive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if type(asked) is Task:
-                asked = walk.send(await aperform(asked))
-            else:
+            if isinstance(asked, list):
                 asked = walk.send(await aside_by_side([_adriven(branch) for branch in asked]))
+            else:
+                asked = walk.send(await aperform(asked))
     except StopIteration as end:
         found: Walked = end.value
         return found
