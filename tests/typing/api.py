@@ -11,12 +11,13 @@ import dspy
 import compilm
 from compilm import errors
 from compilm.api import Progress
-from compilm.graphs import Event, Runs, Threads
+from compilm.graphs import Event, Graph, Runs, Threads, agent
 from compilm.graphs.records import Status
 from compilm.journal import Journal, MemoryJournal, Record
 from compilm.optimizers.plan import Range
 from compilm.optimizers.rollout import Rollout
 from compilm.prices import Prices
+from compilm.tools import McpServer, Tool, ToolResult, call_all, tool
 
 
 def right(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
@@ -160,6 +161,15 @@ def graphs(step: dspy.Module) -> None:
     assert_type(runs.look("r").status, Status)
     assert_type(Threads(graph, runs.journal).look("t").messages, list[dict[str, Any]])
     raise compilm.Pause("Is it fine?", draft="text")
+
+
+def tools_of_a_program(server: McpServer) -> None:
+    half = tool(len, timeout=2.0)
+    assert_type(half, Tool)
+    assert_type(tool(name="half")(len), Tool)
+    assert_type(half.run(number=3), ToolResult)
+    assert_type(call_all([half, *server.tools()], [{"name": "half"}]), tuple[ToolResult, ...])
+    assert_type(agent("question -> answer", [half, server, len]), Graph)
 
 
 def refusals() -> None:

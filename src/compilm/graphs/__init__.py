@@ -1,5 +1,6 @@
 """Graphs: programs that are drawn, paused, resumed, and compiled like any other."""
 
+from .agents import agent
 from .edges import END, Choice
 from .graph import Graph
 from .maps import Map
@@ -7,6 +8,7 @@ from .nodes import Node
 from .pauses import Pause, Paused
 from .progress import Event
 from .runs import Runs
+from .teams import Member, handoff, supervisor
 from .threads import Thread, Threads
 
 __all__ = [
@@ -15,10 +17,14 @@ __all__ = [
     "Event",
     "Graph",
     "Map",
+    "Member",
     "Node",
     "Pause",
     "Paused",
     "Runs",
     "Thread",
     "Threads",
+    "agent",
+    "handoff",
+    "supervisor",
 ]

@@ -130,6 +130,11 @@ def _check_targets(
                 )
         if policies[name].fallback in (name, END):
             raise ProgramError(f"the fallback of node {name!r} must be another node")
+        if policies[name].accept is not None and policies[name].fallback is None:
+            raise ProgramError(
+                f"node {name!r} has accept and no fallback: name the node that goes on with what "
+                "is not accepted"
+            )
 
 
 def _spot(
@@ -147,7 +152,8 @@ def _spot(
         raise ProgramError(f"node {name!r} has an effect: what it did cannot come from a cache")
     writes = policy.writes if policy.writes is not None else writes_of(step)
     join = join_of(after, edge) if isinstance(edge, tuple) else END
-    plain = (policy.timeout, policy.cache) == (None, None) and not (policy.retries or policy.effect)
+    bounds = (policy.timeout, policy.cache, policy.accept)
+    plain = bounds == (None, None, None) and not (policy.retries or policy.effect)
     function = step.function if isinstance(step, Function) else None
     is_async = inspect.iscoroutinefunction(function)
     is_simple = plain and function is not None and not is_async

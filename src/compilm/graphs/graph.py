@@ -9,6 +9,7 @@ from typing import Any
 import dspy
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..confidence import Accept
 from ..errors import ProgramError
 from ..programs.copying import copied
 from .caches import NodeCache
@@ -89,6 +90,9 @@ class Graph(dspy.Module):
         parted = {name: _parted(name, node) for name, node in nodes.items()}
         self.nodes: dict[str, dspy.Module] = {name: step for name, (step, _) in parted.items()}
         self.policies: dict[str, Policy] = {name: policy for name, (_, policy) in parted.items()}
+        self.accepts: dict[str, Accept] = {  # here, where optimizers find what a judge holds
+            name: policy.accept for name, policy in self.policies.items() if policy.accept
+        }
         self.edges: dict[str, Edge] = {name: _edge(edge) for name, edge in edges.items()}
         self.start, self.max_steps, self.clock = start, max_steps, clock
         self.merge: dict[str, Rule] = dict(merge or {})
@@ -107,6 +111,11 @@ class Graph(dspy.Module):
         optional = tuple(key for key in self.inputs if key not in needed)
         self.wants = Wants(needed, optional, anything=given is None)
         self._check_outputs()
+
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out."""
+        return self.wants.optional
 
     @property
     def writes(self) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import dspy
 
 from ..errors import ProgramError
+from .accepts import aheld, held
 from .nodes import Function
 from .pauses import Pause, Paused
 from .policies import aattempted, attempted, falls_back
@@ -84,6 +85,8 @@ def perform(task: Task) -> Done:
             output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
         if type(output) is not dict or spot.only is not None:
             output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = held(task, inputs, output)
         done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
@@ -111,6 +114,8 @@ async def aperform(task: Task) -> Done:
             output = await aattempted(task, inputs, acall)
         if type(output) is not dict or spot.only is not None:
             output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = await aheld(task, inputs, output)
         done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)

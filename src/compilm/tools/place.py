@@ -22,7 +22,8 @@ class Place:
     `env` names variables of this process that the command gets besides `PATH`, `HOME` and their
     like; nothing else of the environment reaches it. `key_env` names the variable with the bearer
     token of a `url`. Another host is asked only where `remote` says so, and a key goes there only
-    over https. What the command writes to its standard error goes to the file `log`.
+    over https. What the command writes to its standard error goes to the file `log`. `connect` is
+    the seconds it may take to start and greet.
 
     Raises `ConfigError` where it makes no sense.
 
@@ -38,7 +39,7 @@ class Place:
     cwd: str | None = None
     remote: bool = False
     log: str | None = None
-    connect: float = 10.0
+    connect: float = 30.0
 
     def __post_init__(self) -> None:
         if bool(self.command) == (self.url is not None):
@@ -54,7 +55,7 @@ class Place:
             raise self._wrong("its url is not understood; expected https://HOST/PATH")
         if parts.username or parts.password:
             raise self._wrong(f"{_KEY} holds it with key_env")
-        if _is_loopback(parts.hostname):
+        if not self.is_elsewhere:
             return
         if not self.remote:
             raise self._wrong(
@@ -71,6 +72,11 @@ class Place:
     def where(self) -> str:
         """The command or the address, for people."""
         return " ".join(self.command) if self.url is None else self.url
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is on another host."""
+        return self.url is not None and not _is_loopback(urlsplit(self.url).hostname or "")
 
     def variables(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The variables that the command gets; raises `ConfigError` where one is not set."""
