@@ -28,15 +28,17 @@ __all__ = ["SlowEngine", "main", "measured"]
 
 
 class SlowEngine(WorldEngine):
-    """A world's engine that takes `seconds` for each answer."""
+    """A world's engine that takes `seconds` for each answer, its own work with it."""
 
     def __init__(self, world: World, seconds: float) -> None:
         super().__init__(world)
         self._seconds = seconds
 
     def complete(self, request: Any) -> Any:
-        time.sleep(self._seconds)
-        return super().complete(request)
+        until = time.perf_counter() + self._seconds
+        answer = super().complete(request)
+        time.sleep(max(0.0, until - time.perf_counter()))
+        return answer
 
 
 def measured(contestant: str, setting: tuple[str, int, int, int, float]) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def judge_reply(intent: str, prediction: Any) -> tuple[float, list[str]]:
     count = len(re.findall(r"[.!?](?=\s|$)", answer))
     if count != 2:
         advice.append(f"The reply has {count} sentences; write two.")
-    fact = line_of(TOLD.get(intent, "Guide"), prediction.record)
+    fact = line_of(TOLD.get(intent, "Guide"), prediction.record or "")
     if not tells(answer, fact):
         advice.append(f"The reply leaves out what the record says: {fact}")
     return 1.0 - 0.5 * len(advice), advice
@@ -98,3 +98,19 @@ def same(gold: object, given: object) -> bool:
 
 def bare(value: object) -> str:
     return re.sub(r"[^a-z0-9_]", "", str(value).lower())
+
+
+def settled(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:
+    """`resolved` for the desk that cites: each of a reply's two sentences names its source too."""
+    judged = resolved(example, prediction, trace)
+    if prediction.outcome != "answer":
+        return judged
+    sentences = re.split(r"(?<=[.!?])\s+", str(prediction.answer or "").strip())
+    bare_ones = [each for each in sentences if not re.search(r"\[[\w.-]+\]\W*$", each)]
+    if not bare_ones:
+        return judged
+    lost = 0.5 * WEIGHTS["reply"] * len(bare_ones) / len(sentences)
+    advice = f"{judged.feedback}\nThese sentences do not end with the mark of their source: "
+    return dspy.Prediction(
+        score=round(max(0.0, judged.score - lost), 6), feedback=advice + " ".join(bare_ones)
+    )

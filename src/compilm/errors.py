@@ -11,12 +11,15 @@ CompilmError
 ├── Refused                      nothing was tried; `retry_after` says when to ask again
 │   ├── BudgetExceeded           the budget would be crossed                       exit 5
 │   ├── CircuitOpen              the provider failed too often just now
-│   └── LimitReached             a limit would let the call start only after its deadline
+│   ├── LimitReached             a limit would let the call start only after its deadline
+│   └── ReviewTaken              somebody else has the review, or has answered it
 ├── CallFailed                   a model or tool was asked and failed               exit 4
 │   ├── ProviderRejected         authentication, billing or permission: retrying cannot help
 │   ├── DeadlineExceeded         the caller's time was over before the answer
 │   ├── NoneAnswered             every provider of a chain failed; lists why
 │   └── ToolFailed               a tool gave no value; `kind` says what went wrong
+├── CheckFailed                  a guard's check did not pass; holds the verdicts  exit 3
+├── GraphStuck                   what a graph's nodes gave leads nowhere; another answer may lead on
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -30,7 +33,7 @@ RunStopped (BaseException)       ends a compile at once; user code cannot swallo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "ArtifactError",
@@ -40,12 +43,14 @@ __all__ = [
     "ArtifactUnreadable",
     "BudgetExceeded",
     "CallFailed",
+    "CheckFailed",
     "CircuitOpen",
     "CompilmError",
     "ConfigError",
     "ContractError",
     "DataError",
     "DeadlineExceeded",
+    "GraphStuck",
     "JournalError",
     "LimitReached",
     "MetricError",
@@ -159,6 +164,10 @@ class LimitReached(Refused):
     """A limit would let the call start only after its deadline, so it was not started."""
 
 
+class ReviewTaken(Refused):
+    """Somebody else has claimed or answered this review; `retry_after` is what a lease has left."""
+
+
 class CallFailed(CompilmError):
     """A model was asked and did not answer; the provider's error is the `__cause__`."""
 
@@ -210,6 +219,32 @@ class ToolFailed(CallFailed):
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class CheckFailed(CompilmError):
+    """What goes in or came out did not pass a guard's checks; `verdicts` are those against it.
+
+    The message gives their reasons, which repeat nothing of what was said.
+    """
+
+    exit_code = 3
+
+    def __init__(self, verdicts: Sequence[Any]) -> None:
+        self.verdicts = tuple(verdicts)
+        told = "; ".join(f"{each.check}: {each.reason}" for each in self.verdicts)
+        super().__init__(f"the guard let nothing pass: {told}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.verdicts,))
+
+
+class GraphStuck(CompilmError):
+    """A run of a graph cannot go on from what its nodes gave: no case, no value, or no end.
+
+    It is not the program that is wrong but this run: in a compile the rollout scores 0.
+    """
+
+    exit_code = 3
 
 
 class JournalError(CompilmError):

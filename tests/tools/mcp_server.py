@@ -99,9 +99,21 @@ def picture() -> list[Any]:
 
 
 @server.tool()
-def secret() -> str:
+def setting() -> str:
     """Say what is in the environment."""
-    return os.environ.get("CLAIMS_SETTING", "not set") + " " + os.environ.get("OTHER", "no other")
+    return f"{os.environ.get('CLAIMS_SETTING')}, {os.environ.get('OTHER', 'no other')}"
+
+
+@server.tool()
+def pid() -> int:
+    """Say which process this is."""
+    return os.getpid()
+
+
+@server.tool()
+def who(context: Context) -> str:
+    """Say who asks."""
+    return (context.headers or {}).get("authorization", "nobody")
 
 
 def extra() -> str:
@@ -113,7 +125,10 @@ def extra() -> str:
 async def grow(context: Context) -> str:
     """Add a tool to the server."""
     server.add_tool(extra)
-    await context.notify_tools_changed()
+    if (context.protocol_version or "") < "2026":
+        await context.session.send_tool_list_changed()
+    else:
+        await context.notify_tools_changed()
     return "grown"
 
 

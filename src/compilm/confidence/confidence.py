@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import dspy
 
@@ -18,7 +17,8 @@ from .threshold import Threshold, for_accuracy, for_share
 
 __all__ = ["Confidence", "Outcome", "describe"]
 
-_CURVES = {"isotonic": isotonic, "platt": platt}
+_Fit: TypeAlias = Callable[[Sequence[float], Sequence[bool]], Curve]
+_CURVES: dict[str, _Fit] = {"isotonic": isotonic, "platt": platt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,7 @@ def describe(signal: Any) -> str:
     """
     if isinstance(signal, dspy.Module):
         return type(signal).__name__
-    if dataclasses.is_dataclass(signal) or type(signal).__repr__ is not object.__repr__:
-        shown = repr(signal)
-        if " at 0x" not in shown:
-            return shown
+    shown = repr(signal)
+    if " at 0x" not in shown:  # as a function or a plain object would be, another in each process
+        return shown
     return str(getattr(signal, "__qualname__", type(signal).__qualname__))

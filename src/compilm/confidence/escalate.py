@@ -33,11 +33,6 @@ class _Rung(NamedTuple):
     step: dspy.Module
     accept: Accept | None
 
-    @property
-    def asks_after(self) -> bool:
-        """Whether it is judged by its answer, not by the inputs alone."""
-        return self.accept is not None and not foreseen(self.accept)
-
 
 class Escalate(dspy.Module):
     """Asks its steps in order until an answer is accepted, and gives that one.
@@ -47,7 +42,8 @@ class Escalate(dspy.Module):
     list with one for each step that may be refused. The last step's answer stands, unless there is
     a `person`: then it must be accepted too, else the person is asked with the `Case` (whose
     `tried` tells why each step was refused) and gives the prediction, or raises what pauses the
-    run (`compilm.graphs.Pause`).
+    run (`compilm.graphs.Pause`); a call that has all of `answers` among its inputs, as a resumed
+    run has, gives those.
 
     A step whose answer cannot be parsed, or whose prompt is too long for its model, is refused
     too; other errors pass. Where a signal needs the inputs alone (`Alike`), a step that would be
@@ -73,14 +69,17 @@ class Escalate(dspy.Module):
         *steps: dspy.Module | Mapping[str, dspy.Module],
         accept: Accept | Sequence[Accept],
         person: Person | None = None,
+        answers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.steps = _named(steps)
         self.accept = list(accept) if isinstance(accept, Sequence) else accept
-        self.person = person
+        self.person, self.answers = person, tuple(answers)
         self._checks()
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
+        if self._is_answered(inputs):
+            return self._answered(inputs)
         case = Case(inputs)
         for rung in self._rungs():
             attempt = _foreseen(rung, case)
@@ -91,8 +90,7 @@ class Escalate(dspy.Module):
                     except _UNREADABLE as error:
                         attempt = _unread(rung, error)
             if attempt is None:
-                answered = replace(case, prediction=prediction)
-                verdict = verdict_of(rung.accept, answered) if rung.asks_after else _YES
+                verdict = _judged(rung, replace(case, prediction=prediction))
                 attempt = Attempt(rung.name, prediction, verdict)
             if attempt.verdict:
                 return _given(attempt, case, said)
@@ -100,6 +98,8 @@ class Escalate(dspy.Module):
         return self._by_person(case)
 
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
+        if self._is_answered(inputs):
+            return self._answered(inputs)
         case = Case(inputs)
         for rung in self._rungs():
             attempt = _foreseen(rung, case)
@@ -110,13 +110,12 @@ class Escalate(dspy.Module):
                     except _UNREADABLE as error:
                         attempt = _unread(rung, error)
             if attempt is None:
-                answered = replace(case, prediction=prediction)
-                verdict = await averdict_of(rung.accept, answered) if rung.asks_after else _YES
+                verdict = await _ajudged(rung, replace(case, prediction=prediction))
                 attempt = Attempt(rung.name, prediction, verdict)
             if attempt.verdict:
                 return _given(attempt, case, said)
             case = replace(case, tried=(*case.tried, attempt))
-        return await asyncio.to_thread(self._by_person, case)
+        return self._by_person(case)
 
     def _checks(self) -> list[Accept | None]:
         """What each step is held against, in order; `None` for one whose answer stands."""
@@ -132,6 +131,13 @@ class Escalate(dspy.Module):
     def _rungs(self) -> Iterator[_Rung]:
         for (name, step), accept in zip(self.steps.items(), self._checks(), strict=True):
             yield _Rung(name, step, accept)
+
+    def _is_answered(self, inputs: Mapping[str, Any]) -> bool:
+        return bool(self.answers) and all(name in inputs for name in self.answers)
+
+    def _answered(self, inputs: Mapping[str, Any]) -> dspy.Prediction:
+        given = dspy.Prediction(**{name: inputs[name] for name in self.answers})
+        return _given(Attempt("person", given, _YES), Case(inputs), [])
 
     def _by_person(self, case: Case) -> dspy.Prediction:
         assert self.person is not None  # without one, the last step's answer stands
@@ -160,10 +166,23 @@ def _named(steps: Sequence[Any]) -> dict[str, dspy.Module]:
 
 def _foreseen(rung: _Rung, case: Case) -> Attempt | None:
     """The attempt that need not be made, as the inputs alone tell."""
-    if rung.accept is None or rung.asks_after:
+    if rung.accept is None or not foreseen(rung.accept):
         return None
     verdict = verdict_of(rung.accept, case)
     return None if verdict else Attempt(rung.name, None, verdict)
+
+
+def _judged(rung: _Rung, case: Case) -> Verdict:
+    """What is said of an answer; nothing, where its inputs were judged or it stands anyway."""
+    if rung.accept is None or foreseen(rung.accept):
+        return _YES
+    return verdict_of(rung.accept, case)
+
+
+async def _ajudged(rung: _Rung, case: Case) -> Verdict:
+    if rung.accept is None or foreseen(rung.accept):
+        return _YES
+    return await averdict_of(rung.accept, case)
 
 
 def _unread(rung: _Rung, error: Exception) -> Attempt:

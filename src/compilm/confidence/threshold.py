@@ -114,8 +114,8 @@ def _threshold(
 
     found = mean_interval([float(good) for _, good in ranked[:cut]], level=level)
     proven = target is not None
-    numbers = (round(each, 6) for each in (found.value, found.low, found.high))
-    return Threshold(ranked[cut - 1][0], n, cut, *numbers, level, target, proven)
+    mean, low, high = (round(each, 6) for each in (found.value, found.low, found.high))
+    return Threshold(ranked[cut - 1][0], n, cut, mean, low, high, level, target, proven)
 
 
 def _ranked(signals: Sequence[float | None], right: Sequence[bool]) -> list[tuple[float, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ import dspy
 from ..errors import ProgramError
 from .edges import END, Edge, targets
 from .merging import Rule, check_rule
-from .nodes import Policy
+from .nodes import Function, Policy
 from .plan import Spot, before, choice_fields, join_of, next_of, reachable
 from .wants import FAILURE, wants_of, writes_of
 
@@ -129,6 +130,11 @@ def _check_targets(
                 )
         if policies[name].fallback in (name, END):
             raise ProgramError(f"the fallback of node {name!r} must be another node")
+        if policies[name].accept is not None and policies[name].fallback is None:
+            raise ProgramError(
+                f"node {name!r} has accept and no fallback: name the node that goes on with what "
+                "is not accepted"
+            )
 
 
 def _spot(
@@ -146,8 +152,14 @@ def _spot(
         raise ProgramError(f"node {name!r} has an effect: what it did cannot come from a cache")
     writes = policy.writes if policy.writes is not None else writes_of(step)
     join = join_of(after, edge) if isinstance(edge, tuple) else END
-    plain = policy.timeout is None and not policy.retries and policy.cache is None
-    return Spot(wants, writes, policy, edge, join, plain and not policy.effect)
+    bounds = (policy.timeout, policy.cache, policy.accept)
+    plain = bounds == (None, None, None) and not (policy.retries or policy.effect)
+    function = step.function if isinstance(step, Function) else None
+    is_async = inspect.iscoroutinefunction(function)
+    is_simple = plain and function is not None and not is_async
+    return Spot(
+        wants, writes, policy, edge, join, policy.writes, plain, is_simple, function, is_async
+    )
 
 
 def _check_branches(

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dspy
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..confidence import Accept
 from ..errors import ProgramError
 from ..programs.copying import copied
 from .caches import NodeCache
 from .checks import meant, missing_inputs, planned
 from .edges import Edge
+from .maps import Map
 from .merging import Rule
 from .nodes import Node, Policy, Step, as_module, policy_of
+from .outline import Outline, Way, outline_of, way_of
 from .pauses import Pause, Paused, answers_of, paused_of
 from .perform import adrive, drive
 from .plan import Spot
-from .progress import Done, Place, Progress
+from .progress import Done, Event, Place, Progress
+from .records import Kept
+from .streaming import astreamed, streamed
 from .values import from_plain
 from .walk import Walk, walk
 from .wants import Wants
@@ -85,6 +90,9 @@ class Graph(dspy.Module):
         parted = {name: _parted(name, node) for name, node in nodes.items()}
         self.nodes: dict[str, dspy.Module] = {name: step for name, (step, _) in parted.items()}
         self.policies: dict[str, Policy] = {name: policy for name, (_, policy) in parted.items()}
+        self.accepts: dict[str, Accept] = {  # here, where optimizers find what a judge holds
+            name: policy.accept for name, policy in self.policies.items() if policy.accept
+        }
         self.edges: dict[str, Edge] = {name: _edge(edge) for name, edge in edges.items()}
         self.start, self.max_steps, self.clock = start, max_steps, clock
         self.merge: dict[str, Rule] = dict(merge or {})
@@ -103,6 +111,11 @@ class Graph(dspy.Module):
         optional = tuple(key for key in self.inputs if key not in needed)
         self.wants = Wants(needed, optional, anything=given is None)
         self._check_outputs()
+
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out."""
+        return self.wants.optional
 
     @property
     def writes(self) -> tuple[str, ...] | None:
@@ -148,30 +161,65 @@ class Graph(dspy.Module):
         inputs, progress = _resumed(paused, answer)
         return await self.arun(inputs, progress)
 
+    def stream(self, paused: Paused | None = None, /, **inputs: Any) -> Iterator[Event]:
+        """The events of a run as they happen; the last one's `outcome` is the result.
+
+        With `paused`, of the run that goes on, and `inputs` are the answer. Closing the iterator
+        ends the run at its next event.
+
+        >>> from compilm.graphs import END
+        >>> graph = Graph({"add": lambda a: {"b": a + 1}}, {"add": END}, "add")
+        >>> [(event.kind, event.node) for event in graph.stream(a=1)]
+        [('started', 'add'), ('finished', 'add'), ('ended', '')]
+        """
+        return streamed(self, *_begun(paused, inputs))
+
+    def astream(self, paused: Paused | None = None, /, **inputs: Any) -> AsyncIterator[Event]:
+        """As `stream`, in a task; closing the iterator cancels the run."""
+        return astreamed(self, *_begun(paused, inputs))
+
     def run(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """A call whose finished steps are kept in `progress`, and found there."""
         try:
-            return self._prediction(drive(self._walk(inputs, Place("", "", progress))).written)
+            walked = drive(_way(self, inputs, Place("", "", progress)))
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
+            return self._stopped(pause, inputs, progress)
+        return dspy.Prediction(**_outputs(self, walked.written))
 
     async def arun(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """As `run`, in a task."""
         try:
-            walked = await adrive(self._walk(inputs, Place("", "", progress)))
+            walked = await adrive(_way(self, inputs, Place("", "", progress)))
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
-        return self._prediction(walked.written)
+            return self._stopped(pause, inputs, progress)
+        return dspy.Prediction(**_outputs(self, walked.written))
 
     def within(self, inputs: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
         """As a node `name` of another graph: a pause is one of that graph."""
-        return self._outputs(drive(self._walk(inputs, place.inner(name))).written)
+        return _outputs(self, drive(_way(self, inputs, place.inner(name))).written)
 
     async def awithin(
         self, inputs: Mapping[str, Any], name: str, place: Place
     ) -> Mapping[str, Any]:
         """As `within`, in a task."""
-        return self._outputs((await adrive(self._walk(inputs, place.inner(name)))).written)
+        return _outputs(self, (await adrive(_way(self, inputs, place.inner(name)))).written)
+
+    def outline(self) -> Outline:
+        """Its boxes and arrows, to be drawn: `outline().mermaid()` is the text of a flowchart."""
+        return outline_of(self)
+
+    def way(self, run: Kept | Paused | Iterable[Event]) -> Way:
+        """The way that a run took, from `Runs.look`, `Paused`, or the events of a stream."""
+        return way_of(self, run)
+
+    def wanted(self, node: str) -> Wants:
+        """What the node at this path reads (`desk.approve`), and so what it takes as an answer."""
+        name, _, rest = node.partition(".")
+        step = self.nodes[name]
+        if rest:
+            found: Wants = (step.step if isinstance(step, Map) else step).wanted(rest)
+            return found
+        return step.inner if isinstance(step, Map) else self.plan[name].wants
 
     def deepcopy(self) -> Graph:
         """A deep copy; what has no copy (a connection, a lock) is shared with it."""
@@ -191,26 +239,18 @@ class Graph(dspy.Module):
                 new.__dict__[key] = value if key in _SHARED else copy.deepcopy(value, memo)
         return new
 
-    def _walk(self, inputs: Mapping[str, Any], place: Place) -> Walk:
-        wants = self.wants
-        missing = [key for key in wants.required if key not in inputs]
-        unknown = [] if wants.anything else [key for key in inputs if key not in wants.names]
-        if missing or unknown:
-            told = [f"{key!r} is missing" for key in missing]
-            told += [f"{key!r} is unknown{meant(key, self.inputs)}" for key in unknown]
-            raise ProgramError(
-                f"the graph cannot be called so: {', '.join(told)}; its inputs are "
-                f"{', '.join(self.inputs) or 'none'}"
-            )
-        return walk(self, place, dict(inputs), at=self.start)
-
-    def _outputs(self, written: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.outputs is None:
-            return written
-        return {key: written.get(key) for key in self.outputs}
-
-    def _prediction(self, written: Mapping[str, Any]) -> dspy.Prediction:
-        return dspy.Prediction(**self._outputs(written))
+    def _stopped(self, pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
+        if progress.tell is not None:
+            told = {"question": pause.question, **pause.details}
+            progress.tell("paused", pause.node, pause.step, told)
+        return paused_of(
+            pause,
+            inputs=inputs,
+            done=progress.done,
+            answers=progress.answers,
+            run=progress.id,
+            outputs=self.outputs or (),
+        )
 
     def _check_outputs(self) -> None:
         known = [spot.writes for spot in self.plan.values()]
@@ -224,6 +264,31 @@ class Graph(dspy.Module):
                 raise ProgramError(f"no node writes the output {key!r}{meant(key, written)}")
 
 
+# A module's own way to its attributes costs half a microsecond each: what every call needs is read
+# from `vars`.
+
+
+def _way(graph: Graph, inputs: Mapping[str, Any], place: Place) -> Walk:
+    """The whole way of a run with these inputs, if they are right."""
+    held = vars(graph)
+    wants: Wants = held["wants"]
+    missing = [key for key in wants.required if key not in inputs]
+    unknown = [] if wants.anything else [key for key in inputs if key not in wants.names]
+    if missing or unknown:
+        told = [f"{key!r} is missing" for key in missing]
+        told += [f"{key!r} is unknown{meant(key, graph.inputs)}" for key in unknown]
+        raise ProgramError(
+            f"the graph cannot be called so: {', '.join(told)}; its inputs are "
+            f"{', '.join(graph.inputs) or 'none'}"
+        )
+    return walk(graph, place, dict(inputs), at=held["start"])
+
+
+def _outputs(graph: Graph, written: Mapping[str, Any]) -> Mapping[str, Any]:
+    outputs: tuple[str, ...] | None = vars(graph)["outputs"]
+    return written if outputs is None else {key: written.get(key) for key in outputs}
+
+
 def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
     if isinstance(node, Node):
         return as_module(name, node.step), policy_of(node)
@@ -234,13 +299,8 @@ def _edge(edge: Any) -> Edge:
     return tuple(edge) if isinstance(edge, list) else edge
 
 
-def _stopped(pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
-    if progress.tell is not None:
-        told = {"question": pause.question, **pause.details}
-        progress.tell("paused", pause.node, pause.step, told)
-    return paused_of(
-        pause, inputs=inputs, done=progress.done, answers=progress.answers, run=progress.id
-    )
+def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:
+    return (given, Progress()) if paused is None else _resumed(paused, given)
 
 
 def _resumed(

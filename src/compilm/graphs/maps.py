@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dspy
 
-from ..errors import ProgramError
+from ..errors import GraphStuck, ProgramError
 from .nodes import Step, as_module
-from .perform import acall, call
+from .pauses import Pause
+from .perform import acalled, called
 from .progress import Done, Place, Progress
 from .side import aside_by_side, side_by_side
+from .walk import accepted
 from .wants import Wants, wants_of
 
 __all__ = ["Map"]
@@ -68,9 +71,14 @@ class Map(dspy.Module):
     def within(self, inputs: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
         """As a node `name` of a graph; each finished item is a step of its run."""
 
-        def task(number: int) -> Callable[[], Any]:
+        def task(number: int) -> Callable[[], Done]:
             at, given = self._at(number, inputs, place)
-            return lambda: _kept(at) or _keep(at, name, call(self.step, given, name, at))
+
+            def run() -> Done:
+                with _asking(at, name, given):
+                    return _kept(at) or _keep(at, name, called(self.step, given, name, at))
+
+            return run
 
         tasks = [task(number) for number in range(len(self._items(inputs)))]
         return {self.into: [_value(done) for done in side_by_side(tasks, self.concurrency)]}
@@ -80,11 +88,12 @@ class Map(dspy.Module):
     ) -> Mapping[str, Any]:
         """As `within`, in tasks."""
 
-        def task(number: int) -> Callable[[], Coroutine[Any, Any, Any]]:
+        def task(number: int) -> Callable[[], Coroutine[Any, Any, Done]]:
             at, given = self._at(number, inputs, place)
 
             async def run() -> Done:
-                return _kept(at) or _keep(at, name, await acall(self.step, given, name, at))
+                with _asking(at, name, given):
+                    return _kept(at) or _keep(at, name, await acalled(self.step, given, name, at))
 
             return run
 
@@ -94,7 +103,7 @@ class Map(dspy.Module):
     def _items(self, inputs: Mapping[str, Any]) -> Any:
         items = inputs.get(self.over)
         if not isinstance(items, list | tuple):
-            raise ProgramError(
+            raise GraphStuck(
                 f"Map(over={self.over!r}) needs a list there and found a {type(items).__name__}"
             )
         return items
@@ -106,10 +115,22 @@ class Map(dspy.Module):
         if self.over not in self.inner.names and not self.inner.anything:
             del given[self.over]
         given[self.item] = inputs[self.over][number]
-        return Place(f"{place.step}[{number}]", place.names, place.progress), given
+        at = Place(f"{place.step}[{number}]", place.names, place.progress)
+        given.update(accepted(place.progress.answers.get(at.step, {}), self.inner, "of the map"))
+        return at, given
 
 
 _VALUE = "value"
+
+
+@contextmanager
+def _asking(place: Place, name: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """A question of one item is asked at its place, and answered there."""
+    try:
+        yield
+    except Pause as pause:
+        pause.at(place.names + name, place.step, given)
+        raise
 
 
 def _kept(place: Place) -> Done | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import dspy
 
+from ..confidence import Accept
 from ..errors import ProgramError
 
 __all__ = ["Function", "Node", "Policy", "Step", "as_module", "policy_of"]
@@ -26,6 +27,7 @@ class Policy:
     cache: float | None = None
     effect: bool = False
     writes: tuple[str, ...] | None = None
+    accept: Accept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Node(Policy):
             time unless its `idempotency_key` makes that safe.
         writes: the keys it may write; what else it returns is left out. Needed for functions in
             parallel branches, whose results are not known otherwise.
+        accept: a check (prediction to bool) or a `compilm.confidence.Confidence`: what it does not
+            accept goes to the fallback, as a failure of the kind `NotAccepted`.
 
     >>> Node(dspy.Predict("question -> answer"), timeout=5.0, retries=1).retries
     1
@@ -82,5 +86,5 @@ def as_module(name: str, step: Any) -> dspy.Module:
 
 def policy_of(node: Policy) -> Policy:
     """The policy of a node without its step."""
-    names = ("timeout", "retries", "fallback", "cache", "effect", "writes")
+    names = ("timeout", "retries", "fallback", "cache", "effect", "writes", "accept")
     return Policy(**{name: getattr(node, name) for name in names})

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import dspy
 
 from ..errors import ProgramError
+from .accepts import aheld, held
 from .nodes import Function
 from .pauses import Pause
 from .policies import aattempted, attempted, falls_back
@@ -37,7 +38,7 @@ def drive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if isinstance(asked, Task):
+            if type(asked) is Task:
                 asked = walk.send(perform(asked))
             else:
                 asked = walk.send(side_by_side([_driven(branch) for branch in asked]))
@@ -51,7 +52,7 @@ async def adrive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if isinstance(asked, Task):
+            if type(asked) is Task:
                 asked = walk.send(await aperform(asked))
             else:
                 asked = walk.send(await aside_by_side([_adriven(branch) for branch in asked]))
@@ -70,48 +71,63 @@ def _adriven(walk: Walk) -> Callable[[], Coroutine[Any, Any, Walked]]:
 
 def perform(task: Task) -> Done:
     """The step's outcome, kept."""
-    graph, name, _, place = task
-    spot = graph.plan[name]
-    step = graph.nodes[name]
-    _told_start(task)
+    _, name, spot, _, step, names, progress = task
+    if progress.tell is not None:
+        progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        if spot.plain:
-            output = call(step, inputs, name, place)
+        if spot.is_simple:
+            output = spot.function(**inputs)
         else:
-            output = attempted(task, inputs, lambda: call(step, inputs, name, place))
-        done = Done(place.names + name, update_of(output, name, spot.policy.writes))
+            output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
+        if type(output) is not dict or spot.only is not None:
+            output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = held(task, inputs, output)
+        done = Done(names + name, output)
     except Pause as pause:
-        _paused(pause, task)
+        pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
-    return place.progress.completed(place.step, done)
+    return progress.completed(step, done)
 
 
 async def aperform(task: Task) -> Done:
     """As `perform`, in a task."""
-    graph, name, _, place = task
-    spot = graph.plan[name]
-    step = graph.nodes[name]
-    _told_start(task)
+    _, name, spot, _, step, names, progress = task
+    if progress.tell is not None:
+        progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        if spot.plain:
-            output = await acall(step, inputs, name, place)
+        if spot.is_plain:
+            output = await acall(task, inputs)
         else:
-            output = await aattempted(task, inputs, lambda: acall(step, inputs, name, place))
-        done = Done(place.names + name, update_of(output, name, spot.policy.writes))
+            output = await aattempted(task, inputs, acall)
+        update = await aheld(task, inputs, update_of(output, name, spot.only))
+        done = Done(names + name, update)
     except Pause as pause:
-        _paused(pause, task)
+        pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
-    return place.progress.completed(place.step, done)
+    return progress.completed(step, done)
 
 
-def call(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+def call(task: Task, inputs: Mapping[str, Any]) -> Any:
     """What the step gives for these inputs, in this thread."""
+    return called(task.graph.nodes[task.name], inputs, task.name, task.place)
+
+
+async def acall(task: Task, inputs: Mapping[str, Any]) -> Any:
+    """As `call`, awaited."""
+    if task.spot.is_async and task.spot.function is not None:
+        return await task.spot.function(**inputs)
+    return await acalled(task.graph.nodes[task.name], inputs, task.name, task.place)
+
+
+def called(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+    """What a module at this place gives, in this thread."""
     if isinstance(step, Function):
         output = step.function(**inputs)
         if inspect.isawaitable(output):
@@ -126,8 +142,8 @@ def call(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) 
     return step(**inputs)
 
 
-async def acall(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
-    """What the step gives, awaited; what can only block does so in a thread."""
+async def acalled(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: Place) -> Any:
+    """What a module at this place gives, awaited; what can only block does so in a thread."""
     if isinstance(step, Function):
         if inspect.iscoroutinefunction(step.function):
             return await step.function(**inputs)
@@ -141,29 +157,25 @@ async def acall(step: dspy.Module, inputs: Mapping[str, Any], name: str, place: 
 
 def update_of(output: Any, name: str, only: Sequence[str] | None) -> Mapping[str, Any]:
     """What a step's output writes into the state."""
-    if isinstance(output, dspy.Example):
-        output = dict(output.items())
-    elif output is None:
-        return {}
-    elif not isinstance(output, Mapping):
-        raise ProgramError(
-            f"node {name!r} returned a {type(output).__name__}: return a dspy.Prediction, or a "
-            f"mapping of what it writes, as in {{{name!r}: ...}}"
-        )
+    if type(output) is not dict:
+        output = _mapping(output, name)
     found: Mapping[str, Any] = output
-    if only is not None:
-        return {key: found[key] for key in only if key in found}
-    return found
+    return found if only is None else {key: found[key] for key in only if key in found}
 
 
-def _told_start(task: Task) -> None:
-    progress = task.place.progress
-    if progress.tell is not None:
-        progress.tell("started", task.place.names + task.name, task.place.step, {})
-
-
-def _paused(pause: Pause, task: Task) -> None:
-    pause.at(task.place.names + task.name, task.place.step, task.state)
+def _mapping(output: Any, name: str) -> Mapping[str, Any]:
+    if output is None:
+        return {}
+    if isinstance(output, dspy.Example):
+        return dict(output.items())
+    if isinstance(output, Mapping):
+        return output
+    if inspect.isawaitable(output):
+        _unawaited(output, name)
+    raise ProgramError(
+        f"node {name!r} returned a {type(output).__name__}: return a dspy.Prediction, or a "
+        f"mapping of what it writes, as in {{{name!r}: ...}}"
+    )
 
 
 def _unawaited(output: Awaitable[Any], name: str) -> None:

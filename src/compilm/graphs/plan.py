@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .edges import END, Choice, Edge, targets
 from .nodes import Policy
@@ -15,7 +15,8 @@ __all__ = ["Spot", "before", "choice_fields", "join_of", "next_of", "reachable"]
 class Spot(NamedTuple):
     """One node in a plan: what it wants and writes, its policy, where it leads.
 
-    `join` is where the branches of an edge to several nodes meet again.
+    `join` is where the branches of an edge to several nodes meet again; `function` is the node's
+    function, if it is one: a module is looked up in the graph, where optimizers exchange it.
     """
 
     wants: Wants
@@ -23,7 +24,11 @@ class Spot(NamedTuple):
     policy: Policy
     edge: Edge
     join: str = END
-    plain: bool = True  # nothing in the policy has to be done
+    only: tuple[str, ...] | None = None  # the keys that may be written, where the policy says so
+    is_plain: bool = True  # nothing in the policy has to be done
+    is_simple: bool = False  # and it is a function that need not be awaited
+    function: Any = None  # a callable or None
+    is_async: bool = False
 
 
 def next_of(edges: Mapping[str, Edge], policies: Mapping[str, Policy], name: str) -> list[str]:

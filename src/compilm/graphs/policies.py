@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..clock import Clock
 from ..engine import DEADLINE, remaining
 from ..errors import BudgetExceeded, DeadlineExceeded, ProviderRejected, UsageError
+from ..policies.backoff import full_jitter
 from ..randomness import rng
+from .pauses import Pause
 from .progress import Done
 from .side import THREADS
 from .walk import Task
@@ -18,56 +20,82 @@ from .wants import FAILURE
 
 __all__ = ["aattempted", "attempted", "falls_back"]
 
+Call: TypeAlias = Callable[[Task, Mapping[str, Any]], Any]
+AsyncCall: TypeAlias = Callable[[Task, Mapping[str, Any]], Coroutine[Any, Any, Any]]
+
 _MOST = 500  # characters of an error's text that a fallback is told
-_BASE, _CAP = 0.5, 10.0  # seconds; the wait before attempt k + 1 is uniform in 0 … base·2^(k-1)
+_BASE, _CAP = 0.5, 10.0  # seconds
 _LASTING = (UsageError, BudgetExceeded, ProviderRejected)  # another attempt would fail as well
 
 
-def attempted(task: Task, inputs: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+def attempted(task: Task, inputs: Mapping[str, Any], call: Call) -> Any:
     """What the first attempt gives that succeeds, or what the cache holds."""
-    graph, name, _, _ = task
-    cache, policy = graph.caches.get(name), graph.policies[name]
-    key = None if cache is None else cache.key(graph.nodes[name], inputs)
-    if cache is not None and (found := cache.get(key, graph.clock.now())) is not None:
-        return found
-    for attempt in range(1, policy.retries + 2):
+    graph, name, spot = task.graph, task.name, task.spot
+    remembered = _Remembered(task, inputs)
+    if remembered.value is not None:
+        return remembered.value
+    _begins(task, spot.wants.key)
+    for attempt in range(1, spot.policy.retries + 2):
         try:
-            output = _within(policy.timeout, graph.clock, name, call)
-            break
+            output = _within(spot.policy.timeout, graph.clock, name, lambda: call(task, inputs))
+            return remembered.put(output)
+        except Pause:
+            _begins(task, is_safe=True)  # a step that asks has done nothing yet
+            raise
         except Exception as error:  # border: passed on, unless another attempt may help
             wait = _wait(task, attempt, error)
         graph.clock.sleep(wait)
-    if cache is not None:
-        cache.put(key, output, graph.clock.now())
-    return output
+    raise AssertionError("the last attempt returns or raises")
 
 
-async def aattempted(
-    task: Task, inputs: Mapping[str, Any], call: Callable[[], Coroutine[Any, Any, Any]]
-) -> Any:
+async def aattempted(task: Task, inputs: Mapping[str, Any], call: AsyncCall) -> Any:
     """As `attempted`, in a task."""
-    graph, name, _, _ = task
-    cache, policy = graph.caches.get(name), graph.policies[name]
-    key = None if cache is None else cache.key(graph.nodes[name], inputs)
-    if cache is not None and (found := cache.get(key, graph.clock.now())) is not None:
-        return found
-    for attempt in range(1, policy.retries + 2):
+    graph, name, spot = task.graph, task.name, task.spot
+    remembered = _Remembered(task, inputs)
+    if remembered.value is not None:
+        return remembered.value
+    _begins(task, spot.wants.key)
+    for attempt in range(1, spot.policy.retries + 2):
         try:
-            output = await _awithin(policy.timeout, graph.clock, name, call)
-            break
+            timed = _awithin(spot.policy.timeout, graph.clock, name, lambda: call(task, inputs))
+            return remembered.put(await timed)
+        except Pause:
+            _begins(task, is_safe=True)  # as above
+            raise
         except Exception as error:  # border: passed on, unless another attempt may help
             wait = _wait(task, attempt, error)
         await graph.clock.asleep(wait)
-    if cache is not None:
-        cache.put(key, output, graph.clock.now())
-    return output
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Remembered:
+    """What the node's cache holds for these inputs, and where to put what it did not."""
+
+    def __init__(self, task: Task, inputs: Mapping[str, Any]) -> None:
+        graph, name = task.graph, task.name
+        self._cache, self._clock = graph.caches.get(name), graph.clock
+        self.value = None
+        if self._cache is not None:
+            self._key = self._cache.key(graph.nodes[name], inputs)
+            self.value = self._cache.get(self._key, self._clock.now())
+
+    def put(self, output: Any) -> Any:
+        if self._cache is not None:
+            self._cache.put(self._key, output, self._clock.now())
+        return output
+
+
+def _begins(task: Task, is_safe: bool) -> None:
+    names, progress = task.names, task.progress
+    if task.spot.policy.effect and progress.begin is not None:
+        progress.begin(task.step, names + task.name, is_safe)
 
 
 def falls_back(error: Exception, task: Task) -> Done:
     """The step as one that failed, if its node has a fallback; else the error, with its place."""
-    name = task.place.names + task.name
+    name = task.names + task.name
     if task.graph.plan[task.name].policy.fallback is None:
-        error.add_note(f"in node {name!r}, step {task.place.step}")
+        error.add_note(f"in node {name!r}, step {task.step}")
         raise error
     failure = {"node": name, "error": type(error).__name__, "message": str(error)[:_MOST]}
     return Done(name, {FAILURE: failure}, failed=True)
@@ -75,11 +103,11 @@ def falls_back(error: Exception, task: Task) -> Done:
 
 def _wait(task: Task, attempt: int, error: Exception) -> float:
     """Seconds before another attempt; raises the error where none is made."""
-    graph, name, _, (step, names, progress) = task
+    graph, name, _, _, step, names, progress = task
     if isinstance(error, _LASTING) or attempt > graph.policies[name].retries:
         raise error
-    most = min(_CAP, _BASE * 2.0 ** (attempt - 1))
-    wait = rng(0, "graph retry", progress.id, step, attempt).uniform(0.0, most)
+    chance = rng(0, "graph retry", progress.id, step, attempt)
+    wait = full_jitter(chance, attempt, base=_BASE, cap=_CAP)
     if progress.tell is not None:
         told = {"error": type(error).__name__, "attempt": attempt, "wait": wait}
         progress.tell("retried", names + name, step, told)

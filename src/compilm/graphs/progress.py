@@ -31,9 +31,13 @@ class Done(NamedTuple):
 class Event(NamedTuple):
     """Something that happened in a run.
 
-    kind is `started`, `finished`, `failed`, `retried` or `paused`; node and step say where; data
-    is what the node wrote, the error's class and text, or the question. `at` is in seconds of the
-    graph's clock.
+    kind is `started`, `finished`, `failed` (and gone to its fallback), `retried`, `paused`, or
+    last `ended`; node and step say where, `at` when, in seconds of the graph's clock. data is
+    what the node wrote, the error's class, or the question; outcome is the prediction of the
+    whole run, or `Paused`, in the last event.
+
+    >>> Event("started", "draft", "0", 0.0, {}).kind
+    'started'
     """
 
     kind: str
@@ -41,12 +45,16 @@ class Event(NamedTuple):
     step: str
     at: float
     data: Mapping[str, Any]
+    outcome: Any = None
 
 
 class Progress:
-    """One run. `keep` stores each finished step before the run goes on; `tell` hears events."""
+    """One run. `keep` stores each finished step before the run goes on; `tell` hears events.
 
-    __slots__ = ("_id", "answers", "done", "keep", "tell")
+    `begin` stores that an effect is about to happen, and whether it is safe to begin it again.
+    """
+
+    __slots__ = ("_id", "answers", "begin", "done", "keep", "tell")
 
     def __init__(
         self,
@@ -55,12 +63,13 @@ class Progress:
         done: Mapping[str, Done] | None = None,
         answers: Mapping[str, dict[str, Any]] | None = None,
         keep: Callable[[str, Done], Done] | None = None,
+        begin: Callable[[str, str, bool], None] | None = None,
         tell: Callable[[str, str, str, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._id = run
         self.done: dict[str, Done] = dict(done or {})
         self.answers = dict(answers or {})
-        self.keep, self.tell = keep, tell
+        self.keep, self.begin, self.tell = keep, begin, tell
 
     @property
     def id(self) -> str:

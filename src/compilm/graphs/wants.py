@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import dspy
 
+from ..confidence import Escalate
 from ..errors import ProgramError
 from .nodes import Function
 
@@ -47,6 +48,9 @@ def wants_of(name: str, step: dspy.Module) -> Wants:
     declared = getattr(step, "wants", None)
     if isinstance(declared, Wants):
         return declared
+    if isinstance(step, Escalate):  # what its steps read, and what a person may answer
+        wants = wants_of(name, next(iter(step.steps.values())))
+        return wants._replace(optional=(*wants.optional, *step.answers))
     signature = _signature(step)
     if signature is not None:
         fields = signature.input_fields.items()
@@ -67,6 +71,9 @@ def writes_of(step: dspy.Module) -> tuple[str, ...] | None:
     declared = getattr(step, "writes", None)
     if isinstance(declared, tuple):
         return declared
+    if isinstance(step, Escalate):
+        written = writes_of(next(iter(step.steps.values())))
+        return None if written is None else (*written, "escalation")
     if isinstance(step, dspy.Predict):
         return tuple(step.signature.output_fields)
     if isinstance(step, dspy.ChainOfThought):

@@ -49,6 +49,7 @@ class Scope:
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("compilm_rollout_scope", default=None)
+_LAST: ContextVar[tuple[lm15.Request, str] | None] = ContextVar("compilm_last_key", default=None)
 
 
 class Metered:
@@ -164,6 +165,10 @@ class Answer:
         """The answer's part of a `call` record."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def again(self) -> lm15.Response:
+        """The response, for one more who asked the same."""
+        return models.response_from_json(self.response)
+
     @property
     def tokens(self) -> int:
         """Tokens in and out; 0 where the provider did not say."""
@@ -176,7 +181,7 @@ class Answers:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # protects both
         self._known: dict[str, Answer] = {}
-        self._flying: dict[str, Future[lm15.Response | None]] = {}
+        self._flying: dict[str, Future[Answer | None]] = {}
 
     def learn(self, key: str, answer: Answer) -> None:
         """An answer that the journal holds."""
@@ -186,16 +191,16 @@ class Answers:
         """The answer to the call `key`, if it was given."""
         return self._known.get(key)
 
-    def claim(self, key: str) -> lm15.Response | Future[lm15.Response | None] | None:
+    def claim(self, key: str) -> Answer | Future[Answer | None] | None:
         """The answer, the call in flight that will bring it, or `None`: the caller makes it."""
         with self._lock:
             known = self._known.get(key)
             if known is not None:
-                return models.response_from_json(known.response)
+                return known
             flying = self._flying.get(key)
             if flying is None:
                 # Running from the start: a waiter that is canceled must not cancel it for others.
-                future: Future[lm15.Response | None] = Future()
+                future: Future[Answer | None] = Future()
                 future.set_running_or_notify_cancel()
                 self._flying[key] = future
             return flying
@@ -210,7 +215,7 @@ class Answers:
             if isinstance(outcome, Answer):
                 self._known[key] = outcome
         if isinstance(outcome, Answer):
-            future.set_result(models.response_from_json(outcome.response))
+            future.set_result(outcome)
         elif isinstance(outcome, (Exception, RunStopped)):
             future.set_exception(outcome)
         else:
@@ -242,7 +247,7 @@ class Recorded:
             scope.keys.append(key)
         return key
 
-    def claim(self, key: str) -> lm15.Response | Future[lm15.Response | None] | None:
+    def claim(self, key: str) -> Answer | Future[Answer | None] | None:
         return self._answers.claim(key)
 
     def answered(self, key: str, response: lm15.Response) -> None:
@@ -275,7 +280,7 @@ class _RecordedEngine:
                 layer.noted(error)
                 raise
         if found is not None:
-            return found
+            return found.again()
         try:
             response: lm15.Response = self._inner.complete(request)
             layer.answered(key, response)
@@ -303,7 +308,7 @@ class _AsyncRecordedEngine:
                 layer.noted(error)
                 raise
         if found is not None:
-            return found
+            return found.again()
         try:
             response: lm15.Response = await self._inner.complete(request)
             layer.answered(key, response)
@@ -318,7 +323,12 @@ class _AsyncRecordedEngine:
 
 
 def _key(request: lm15.Request) -> str:
-    return models.request_digest(request)
+    """The digest of what is asked; of the same request again, as both layers ask, the same one."""
+    last = _LAST.get()
+    if last is None or last[0] is not request:
+        last = request, models.request_digest(request)
+        _LAST.set(last)
+    return last[1]
 
 
 def _length(request: lm15.Request) -> int:

@@ -19,6 +19,7 @@ from .recipes import recipe
 from .result import CompileResult
 from .rollout import Rollout
 from .session import Session
+from .telling import check_told, told
 
 __all__ = ["compile_job", "measure"]
 
@@ -109,6 +110,7 @@ def _begin_proof(session: Session, size: int) -> None:
 def _search(session: Session) -> Search | DrivenSearch:
     job = session.job
     if job.optimizer is not None:
+        check_told(job.train, job.program, job.optimizer)
         wiring = Wiring(
             session.evaluator,
             session.writer,
@@ -121,8 +123,8 @@ def _search(session: Session) -> Search | DrivenSearch:
     return Search(
         recipe(job.level),
         Candidate(0, job.predictors),
-        job.train,
-        job.val,
+        told(job.train, job.program),
+        told(job.val, job.program),
         session.evaluator,
         session.writer,
         session.meter,

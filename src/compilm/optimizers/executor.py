@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import dspy
@@ -26,6 +26,7 @@ from ..programs import models
 from ..programs.nearest import scoring
 from ..programs.predictors import DEFAULT_ROLE, applied, predictors
 from ..programs.rendering import rendered
+from ..programs.veils import veil_maker
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -52,7 +53,7 @@ class Executor(Protocol):
         """
         ...
 
-    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    def side_by_side(self, tasks: Iterable[Callable[[], T]]) -> list[T]:
         """The results of the tasks in their order; errors as in `rollouts`."""
         ...
 
@@ -99,13 +100,12 @@ class LocalExecutor:
 
     def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
         """See `Executor`."""
+        self.side_by_side(self._task(one, made) for one in work if not self._made_early(one))
 
-        self.side_by_side([self._task(one, made) for one in work if not self._made_early(one)])
-
-    def side_by_side(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """See `Executor`."""
+    def side_by_side(self, tasks: Iterable[Callable[[], T]]) -> list[T]:
+        """See `Executor`; each task begins before the next is asked for, which may take a while."""
         futures = [self._submit(task) for task in tasks]
-        for _ in range(min(len(self._later), -len(tasks) % self._concurrency)):
+        for _ in range(min(len(self._later), -len(futures) % self._concurrency)):
             cell = next(iter(self._later))
             self._early[cell] = self._submit(self._later.pop(cell))
         wait(futures)
@@ -181,6 +181,7 @@ class LocalExecutor:
             scoring(asked),
         ):
             attempt = self._attempt(program, data[index], data.ids[index], held=split == "test")
+        attempt = _veiled(program, attempt)
         score = attempt.score
         if scope.failures and not score.is_missing:
             score = Score.unscored(f"a model call failed: {', '.join(sorted(set(scope.failures)))}")
@@ -256,6 +257,17 @@ class _Attempt:
     score: Score
     error: str = ""
     said: Mapping[str, str] = field(default_factory=dict)
+
+
+def _veiled(program: dspy.Module, attempt: _Attempt) -> _Attempt:
+    """What is written down of it and told to a proposer, where the program hides things."""
+    made = veil_maker(program)
+    if made is None:
+        return attempt
+    score = replace(attempt.score, feedback="")
+    told: dict[str, Any] = {name: getattr(attempt, name) for name in ("outputs", "error", "said")}
+    hidden = made()({**told, "feedback": attempt.score.feedback})
+    return _Attempt(score=replace(score, feedback=hidden.pop("feedback")), **hidden)
 
 
 def _raise_first(futures: Sequence[Future[Any]]) -> None:

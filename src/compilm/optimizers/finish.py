@@ -15,7 +15,7 @@ from .budget import Spent
 from .candidate import BASELINE
 from .decisions import estimate_json
 from .front import Point, front
-from .job import Job, described, versions
+from .job import Job, versions
 from .loop import Outcome
 from .proof import Proof, goes_on
 from .result import CompileResult
@@ -87,7 +87,7 @@ def _artifact(
         "adapter": job.adapter,
         "models": {role: str(lm.model) for role, lm in sorted(job.roles.items())},
         "metric": {"name": job.metric.name, "fingerprint": job.metric.fingerprint},
-        "data": {name: described(data) for name, data in job.splits.items()},
+        "data": job.described,
         "scores": scores,
         "verdict": proof.verdict,
         "search": {

@@ -70,6 +70,11 @@ class Constraints:
             if value is not None and not (number and value >= 0):
                 raise UsageError(f"constraint {name}={value!r}: give a number from 0 up")
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether some measured candidate could be one that is not allowed."""
+        return self.usd_per_1000 is not None or self.tokens is not None
+
     def allows(self, point: Point | None) -> bool:
         """Whether a measured candidate keeps the limits; an unknown price keeps no limit in usd."""
         if point is None:

@@ -58,6 +58,8 @@ class Job:
     optimizer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     prices: Prices = field(default_factory=Prices, repr=False)
+    # Worked out once: what a compile is called does not change while it runs.
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self.level, "level", int, "0, 1, 2 or 3")
@@ -75,13 +77,19 @@ class Job:
     @property
     def run(self) -> str:
         """The run's id: the name and a digest of everything that changes the outcome."""
+        key = f"run with {self.adapter}"  # a setting of DSPy's, which may change
+        if key not in self._known:
+            self._known[key] = self._named()
+        return str(self._known[key])
+
+    def _named(self) -> str:
         predictors = self.predictors
         spec = {
             "version": __version__,
             "program": [p.to_json() for p in predictors],
             "source": source_fingerprint(self.program),
             "metric": [self.metric.name, self.metric.fingerprint],
-            "data": [data.fingerprint for data in (self.train, self.val, self.test)],
+            "data": [self.described[name]["fingerprint"] for name in self.splits],
             "order": [canonical.digest(list(d.ids)) for d in (self.train, self.val, self.test)],
             "level": self.level,
             "budget": self.budget.to_json(),
@@ -99,6 +107,16 @@ class Job:
     def splits(self) -> dict[str, DataSet]:
         """The three parts by name."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    @property
+    def described(self) -> dict[str, dict[str, Any]]:
+        """The three parts by name, size and fingerprint."""
+        if "data" not in self._known:
+            self._known["data"] = {
+                name: {"name": data.name, "size": len(data), "fingerprint": data.fingerprint}
+                for name, data in self.splits.items()
+            }
+        return dict(self._known["data"])
 
     @property
     def adapter(self) -> str:
@@ -128,7 +146,7 @@ class Job:
                 "predictors": [p.to_json() for p in predictors],
             },
             "metric": {"name": self.metric.name, "fingerprint": self.metric.fingerprint},
-            "data": {name: described(data) for name, data in self.splits.items()},
+            "data": self.described,
             "models": {role: str(lm.model) for role, lm in sorted(self.roles.items())},
             "notice": self.notice,
             "versions": versions(),
@@ -139,11 +157,6 @@ class Job:
 def _check(value: object, name: str, kind: type, told: str) -> None:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UsageError(f"{name}={value!r}: give {told}")
-
-
-def described(data: DataSet) -> dict[str, Any]:
-    """A data set by name, size and fingerprint."""
-    return {"name": data.name, "size": len(data), "fingerprint": data.fingerprint}
 
 
 def versions() -> dict[str, str]:

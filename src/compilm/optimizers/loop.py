@@ -213,7 +213,8 @@ class Search:
 
     def _keeps(self, candidate: Candidate) -> bool:
         """Whether a candidate that was run keeps the constraints."""
-        return self._limits.constraints.allows(self.evidence.point(candidate))
+        limits = self._limits.constraints
+        return not limits.is_limit or limits.allows(self.evidence.point(candidate))
 
     def _finals(self) -> None:
         """The leftover budget (half, where savings follow) goes to the few that may be best."""

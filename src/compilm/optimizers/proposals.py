@@ -71,7 +71,7 @@ class Proposals:
 
     def made(self, incumbent: Candidate, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
         """New candidates, each with the arm it came of."""
-        scenes = [self._scene(incumbent, arm) for arm in arms]
+        scenes = self._scenes(incumbent, arms)
         tasks = [partial(arm.move, scene) for arm, scene in zip(arms, scenes, strict=True)]
         proposals = self._evaluator.executor.side_by_side(tasks)
         admitted = [self.admitted(incumbent, proposal) for proposal in proposals]
@@ -93,20 +93,30 @@ class Proposals:
         self._writer.append("candidate", child.to_json())
         return child
 
-    def _scene(self, incumbent: Candidate, arm: Arm) -> Scene:
-        self._asked += 1
+    def _scenes(self, incumbent: Candidate, arms: Sequence[Arm]) -> list[Scene]:
+        """What each arm's move may see: the same for all but the predictors and the chance."""
         seen = self.studied(incumbent)
         gains = self._evidence.gains()
+        failed = lessons(incumbent, self._train, seen, self._val, self._evidence)
         others = [c for c in self._evidence.candidates if c.id in gains and c is not incumbent]
-        return Scene(
-            incumbent,
-            self._train,
-            seen,
-            lessons(incumbent, self._train, seen, self._val, self._evidence),
-            tuple(p for p in self.tunable(incumbent) if arm.path in (None, p.path)),
-            sorted(others, key=lambda c: -gains[c.id]),
-            gains,
-            self._ask,
-            self._asked,
-            rng(self._seed, "propose", self._asked),
-        )
+        others.sort(key=lambda c: -gains[c.id])
+        scenes = []
+        for arm in arms:
+            self._asked += 1
+            tunable = tuple(p for p in self.tunable(incumbent) if arm.path in (None, p.path))
+            chance = rng(self._seed, "propose", self._asked)
+            scenes.append(
+                Scene(
+                    incumbent,
+                    self._train,
+                    seen,
+                    failed,
+                    tunable,
+                    others,
+                    gains,
+                    self._ask,
+                    self._asked,
+                    chance,
+                )  # fmt: skip
+            )
+        return scenes

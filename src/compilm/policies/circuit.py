@@ -9,11 +9,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from math import log
 from typing import Literal
 
 from ..errors import CircuitOpen
 
 __all__ = ["Circuit", "told"]
+
+_USUAL = 0.1  # the share of calls that may fail before more in a row are asked for
 
 
 def told(name: str, why: str, wait: float) -> str:
@@ -29,7 +32,8 @@ def told(name: str, why: str, wait: float) -> str:
 class Circuit:
     """The state of one provider, account and model; times are seconds.
 
-    Opens after `consecutive` failures in a row, or when at least `ratio` of the last `window`
+    Opens after `consecutive` failures in a row (more where over a tenth of the calls before them
+    failed: as many as are as unlikely), or when at least `ratio` of the last `window`
     outcomes failed, none of them older than `horizon`. After `cooldown` one probe may go out; for
     each that fails the next waits twice as long, up to `longest`. A probe that brings nothing
     within `lease` is taken for lost, and another may go.
@@ -113,7 +117,7 @@ class Circuit:
         self._failures += not answered
         while len(outcomes) > self.window or outcomes[0][0] < now - self.horizon:
             self._failures -= not outcomes.popleft()[1]
-        if self._in_a_row >= self.consecutive:
+        if self._in_a_row >= self.consecutive and self._is_news():
             self.why = f"{self._in_a_row} calls in a row failed"
         elif len(outcomes) == self.window and self._failures >= self.ratio * self.window:
             self.why = f"{self._failures} of its last {self.window} calls failed"
@@ -122,6 +126,13 @@ class Circuit:
         self._pause = self.cooldown
         self.openings += 1
         self._change("open", now + self._pause)
+
+    def _is_news(self) -> bool:
+        """Whether so many in a row say more than is known: it fails more often than it did."""
+        before = len(self._outcomes) - self._in_a_row
+        failed = self._failures - self._in_a_row
+        usual = max(_USUAL, failed / before) if before > 0 else _USUAL
+        return self._in_a_row * log(usual) <= self.consecutive * log(_USUAL)
 
     def _change(self, phase: str, until: float) -> None:
         self._phase, self._until = phase, until

@@ -19,6 +19,7 @@ from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, respons
 
 from .. import canonical
 from ..engine import SAMPLE, EnginePair, Sample
+from . import straight
 
 __all__ = [
     "NOTICE",
@@ -148,7 +149,10 @@ class _LMEngine:
         return replace(request, config=replace(request.config, seed=seed))
 
     def complete(self, request: lm15.Request) -> lm15.Response:
-        return self._lm(self._seeded(request), **self._options())
+        asked = self._seeded(request)
+        if straight.is_straight(self._lm, asked):
+            return straight.ask(self._lm, asked)
+        return self._lm(asked, **self._options())
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
         yield from lm15.response_to_events(self.complete(request))

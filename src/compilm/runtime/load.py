@@ -20,6 +20,7 @@ from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
 from ..programs.rendering import rendered
+from ..programs.veils import veil_maker
 from .inputs import check_texts
 from .layers.streams import aclose, close
 from .layers.trace import heard
@@ -56,10 +57,12 @@ class Runtime:
     rendering: bool = True
     _about: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the same in each trace
     _asks: Any = field(init=False, repr=False, compare=False)
+    _veil: Any = field(init=False, repr=False, compare=False)  # hides what is private in traces
 
     def __post_init__(self) -> None:
         asks = rendered(self.adapter) if self.rendering else self.adapter
         object.__setattr__(self, "_asks", asks)
+        object.__setattr__(self, "_veil", veil_maker(self.program))
 
     def __call__(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction for these inputs.
@@ -96,7 +99,7 @@ class Runtime:
     @contextmanager
     def _called(self, inputs: Mapping[str, Any]) -> Iterator[Callable[[Any], Any]]:
         """One call: under its own settings and, if it is recorded, in its own trace."""
-        trace = None if self.tracer is None else self.tracer.begin(self._about, inputs)
+        trace = None if self.tracer is None else self.tracer.begin(self._about, inputs, self._veil)
         settings = {"lm": self.roles[DEFAULT], "adapter": self._asks, "disable_history": True}
         if trace is None:
             with dspy.context(**settings, trace=UNTRACED):
@@ -266,7 +269,7 @@ def _adapter(name: str) -> Any:
 
 
 def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The names a call takes, and those of them that have a default."""
+    """The names a call takes, and those that may be left out: by a default or by its own word."""
     forward = getattr(type(program), "forward", None) or getattr(type(program), "aforward", None)
     parameters = [
         each
@@ -274,9 +277,12 @@ def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...],
         if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)
     ][1:]  # without self
     optional = {each.name for each in parameters if each.default is not each.empty}
+    optional |= set(getattr(program, "optional_inputs", ()))
     for each in [program.signature] if hasattr(program, "signature") else []:
         optional |= {name for name, info in each.input_fields.items() if not info.is_required()}
     named = tuple(each.name for each in parameters)
+    if (wants := getattr(program, "wants", None)) is not None:  # a graph tells by itself
+        named, optional = wants.names, optional | set(wants.optional)
     names = tuple(declared) or named or _signature_names(program, "input_fields")
     return names, frozenset(optional)
 

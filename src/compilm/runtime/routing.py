@@ -11,9 +11,10 @@ from ..prices import Prices
 from ..randomness import rng
 from .layers.breaker import Circuit
 from .layers.fallback import Fallback, Target
+from .layers.limiter import Gate
 from .layers.order import ByCost, ByLatency, Order, Resting
 
-__all__ = ["falling", "order_of", "route_lines"]
+__all__ = ["falling", "order_of", "resting", "route_lines"]
 
 _FIRST = {
     "given": "",
@@ -23,29 +24,29 @@ _FIRST = {
 
 
 def order_of(
-    order: str, models: Sequence[str], circuits: Sequence[Circuit], prices: Prices, role: str
-) -> Order | None:
-    """What ranks these models anew for each call; `None` where they stay as given.
+    order: str, models: Sequence[str], resting: Sequence[Resting], prices: Prices, role: str
+) -> Order:
+    """What ranks these models anew for each call; those that rest go last.
 
-    >>> order_of("given", ["openai/gpt-5"], [Circuit()], Prices(), "default") is None
-    True
+    >>> order_of("given", ["openai/gpt-5"], [lambda now: False], Prices(), "default").ranked(0, 0.0)
+    [0]
     """
     if order not in _FIRST:
         raise ConfigError(f"the order {order!r} is none: it is one of {', '.join(_FIRST)}")
-    resting = [_resting(circuit) for circuit in circuits]
     if order == "cost":
         return ByCost(models, [prices.find(model) for model in models], resting)
-    return ByLatency(resting, rng(0, "order", role)) if order == "latency" else None
+    return ByLatency(resting, rng(0, "order", role)) if order == "latency" else Order(resting)
 
 
-def _resting(circuit: Circuit) -> Resting:
-    return lambda now: circuit.state(now) == "open"
+def resting(circuit: Circuit, gate: Gate) -> Resting:
+    """Whether a model is better not asked: its circuit is open, or its account bears no more."""
+    return lambda now: circuit.state(now) == "open" or gate.rests(now)
 
 
 def falling(
     models: Sequence[str],
     pairs: Sequence[EnginePair],
-    order: Order | None,
+    order: Order,
     *,
     resume: bool,
     clock: Clock,

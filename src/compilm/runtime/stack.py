@@ -15,6 +15,7 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
+from ..programs.requests import like
 from .caches import Leases
 from .caches.configured import store_of, where
 from .layers.breaker import Breaker, Circuit
@@ -33,7 +34,7 @@ from .layers.timeout import Timeout
 from .layers.trace import Attempts, Calls
 from .layers.turns import Turns
 from .nearness import semantic_of
-from .routing import falling, order_of, route_lines
+from .routing import falling, order_of, resting, route_lines
 
 __all__ = ["Provider", "Stack", "Stacks"]
 
@@ -174,8 +175,8 @@ class Stacks:
     ) -> list[Layer]:
         """The layer that makes one of several, or goes on with what one of them began."""
         names, resume = [provider.name for provider in chain], self._settings.resume
-        circuits = [self._circuit(provider) for provider in chain]
-        ranks = order_of(order, names, circuits, self.ledger.prices, role)
+        rests = [resting(self._circuit(each), self._gate(each)) for each in chain]
+        ranks = order_of(order, names, rests, self.ledger.prices, role)
         if len(chain) == 1 and not resume:
             return []
         return [falling(names, pairs, ranks, resume=resume, clock=self._clock)]
@@ -315,4 +316,4 @@ def _limits(settings: RuntimeSettings) -> str:
 def _named(provider: Provider) -> Layer:
     """Every request below is for this model, whoever the program asked."""
     model = provider.model or provider.name
-    return Rewrite(lambda r: r if r.model == model else replace(r, model=model))
+    return Rewrite(lambda r: r if r.model == model else like(r, model=model))

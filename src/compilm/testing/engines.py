@@ -33,7 +33,8 @@ class ScriptedEngine:
     """Answers what the script says: a text, fields for the ChatAdapter, or an error to raise.
 
     A list is used up in order (its last entry repeats); a function sees the request. `requests`
-    keeps what was asked, in the order of arrival. Usage counts 4 characters as a token.
+    keeps what was asked, in the order of arrival. Usage counts 4 characters as a token. A stream
+    comes in pieces of `piece` characters, or, with 0, in one.
 
     >>> lm = scripted_lm([{"answer": "4"}])
     >>> with dspy.context(lm=lm):
@@ -46,8 +47,8 @@ class ScriptedEngine:
     supports_reasoning = False
     supported_params: tuple[str, ...] = ()
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, script: Script, piece: int = 0) -> None:
+        self._script, self._piece = script, piece
         self._lock = threading.Lock()  # protects requests
         self.requests: list[lm15.Request] = []
 
@@ -72,7 +73,14 @@ class ScriptedEngine:
         return _response(request, reply if isinstance(reply, str) else chat_answer(reply))
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
-        yield from lm15.response_to_events(self.complete(request))
+        for event in lm15.response_to_events(self.complete(request)):
+            if not self._piece or event.type != "delta":
+                yield event
+                continue
+            text = event.delta.text
+            for place in range(0, len(text), self._piece):
+                delta = lm15.TextDelta(text=text[place : place + self._piece], part_index=0)
+                yield lm15.StreamDeltaEvent(delta=delta)
 
 
 class _AsyncScriptedEngine:
@@ -90,9 +98,11 @@ class _AsyncScriptedEngine:
             yield event
 
 
-def scripted_lm(script: Script, model: str = "scripted/model", **settings: Any) -> dspy.LM:
+def scripted_lm(
+    script: Script, model: str = "scripted/model", *, piece: int = 0, **settings: Any
+) -> dspy.LM:
     """A `dspy.LM` over a `ScriptedEngine`, which is its `engine`; no cache, no retries."""
-    engine = ScriptedEngine(script)
+    engine = ScriptedEngine(script, piece)
     settings = {"cache": False, "num_retries": 0, **settings}
     return dspy.LM(model, engine=engine, async_engine=_AsyncScriptedEngine(engine), **settings)
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from .configured import configured
 from .policy import Policy
 from .result import ToolError, ToolResult
 from .server import McpServer
 from .tool import Tool, tool
+from .turn import acall_all, call_all
 
-__all__ = ["McpServer", "Policy", "Tool", "ToolError", "ToolResult", "tool"]
+__all__ = [
+    "McpServer",
+    "Policy",
+    "Tool",
+    "ToolError",
+    "ToolResult",
+    "acall_all",
+    "call_all",
+    "configured",
+    "tool",
+]

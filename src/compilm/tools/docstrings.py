@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import NamedTuple
 
 __all__ = ["Told", "told_by"]
-
-from typing import NamedTuple
 
 _SECTION = re.compile(
     r"(args|arguments|parameters|params|other parameters|returns?|yields?|raises|examples?|notes?"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
@@ -77,6 +77,9 @@ class McpServer:
     def __deepcopy__(self, memo: object) -> McpServer:
         return self
 
+    def __reduce__(self) -> NoReturn:
+        self._connection.__reduce__()
+
     def tools(self) -> tuple[Tool, ...]:
         """Its tools; asked for once, and again after the server said that they have changed.
 
@@ -122,7 +125,7 @@ class McpServer:
         timeout = None if most is None else most + self.place.connect
         policy = replace(self.policy, timeout=timeout, idempotent=True, most=sys.maxsize)
         name = f"tools of {self.name}"
-        return Caller(name, work, dict, policy, self.circuit, self._clock, self._rng)
+        return Caller(name, work, dict, policy, self.circuit, self._clock, self._rng, True)
 
     def _keep(self, changes: int, listed: Any) -> tuple[Tool, ...]:
         found = {each.name: each for each in listed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -285,3 +286,33 @@ class CircuitModel(RuleBasedStateMachine):
 
 TestCircuitModel = CircuitModel.TestCase
 TestCircuitModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def outcomes(circuit: Circuit, answers: list[bool]) -> int:
+    """After how many of these it opened; 0 if it did not."""
+    for number, answered in enumerate(answers, start=1):
+        circuit.record(circuit.admit(0.0), answered, 0.0)
+        if circuit.state(0.0) == "open":
+            return number
+    return 0
+
+
+def test_where_one_in_three_fails_anyway_five_in_a_row_are_no_news() -> None:
+    before = [n % 3 != 0 for n in range(50)]
+    assert outcomes(Circuit(), [*before, *[False] * 5]) == 0
+    dead = outcomes(Circuit(), [*before, *[False] * 50]) - len(before)
+    assert 5 < dead <= 11
+    well = [True] * 50
+    assert outcomes(Circuit(), [*well, *[False] * 50]) == 55
+
+
+def test_calls_that_fail_by_chance_open_it_hardly_ever() -> None:
+    chance = random.Random(0)
+    circuit, opened = Circuit(), 0
+    for n in range(20_000):
+        now = n / 50
+        if circuit.state(now) != "open":
+            circuit.record(circuit.admit(now), chance.random() > 0.27, now)
+        opened += circuit.state(now) == "open"
+    assert circuit.openings <= 12  # 40 with five in a row alone
+    assert opened / 20_000 < 0.05

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dspy import lm15
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -150,10 +150,10 @@ def test_a_gate_is_not_closed_for_ever() -> None:
     assert gate.join(Ticket(1.0), 0.0, inf) == 60.0
 
 
-def test_rate_limits_halve_what_is_out_at_once_and_answers_raise_it_again() -> None:
+def test_a_round_of_rate_limits_halves_what_is_out_at_once_and_answers_raise_it_again() -> None:
     places = Places(16, adaptive=True)
-    assert places.limited(started=0.0, now=1.0)
-    assert not places.limited(started=0.5, now=1.1)  # of the same group: no news
+    for _ in range(16):
+        places.limited()
     assert places.limit == 8
     places.answered()
     assert places.limit == 8  # nothing was full: more is not wanted
@@ -161,14 +161,34 @@ def test_rate_limits_halve_what_is_out_at_once_and_answers_raise_it_again() -> N
     for _ in range(9):
         places.answered()
     assert places.limit == 9
-    for now in range(2, 12):
-        places.limited(started=now, now=now)
+    for _ in range(40):
+        places.limited()
     assert places.limit == 1
+
+
+def test_rate_limits_by_chance_starve_nobody() -> None:
+    """One in twenty is limited however few are out: there is nothing to learn from it."""
+    places, chance = Places(50, adaptive=True), random.Random(0)
+    limits = []
+    for _ in range(20_000):
+        places.taken = places.limit or 0
+        (places.limited if chance.random() < 0.05 else places.answered)()
+        limits.append(places.limit or 0)
+    assert min(limits) >= 20
+
+
+@given(st.integers(1, 40), st.lists(st.booleans(), max_size=200))
+def test_places_stay_between_one_and_the_most(most: int, limited: list[bool]) -> None:
+    places = Places(most, adaptive=True)
+    for each in limited:
+        places.taken = places.limit or 0
+        (places.limited if each else places.answered)()
+        assert 1 <= (places.limit or 0) <= most
 
 
 def test_fixed_places_stay_as_they_are() -> None:
     places = Places(4)
-    assert not places.limited(started=0.0, now=1.0)
+    places.limited()
     assert (places.limit, Places(None).is_full) == (4, False)
 
 

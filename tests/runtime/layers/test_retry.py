@@ -228,3 +228,22 @@ def test_streams_give_the_answer_that_came_in_the_end() -> None:
 
 def test_the_clock_is_the_systems_unless_told() -> None:
     assert Retry().clock is SYSTEM_CLOCK
+
+
+@both
+@pytest.mark.parametrize(("took", "hint"), [(0.05, None), (45.0, None), (45.0, 2)])
+def test_the_time_that_an_attempt_took_is_part_of_the_wait_after_it(
+    ask: Ask, took: float, hint: int | None
+) -> None:
+    """Who waited 45 s for nothing waits no longer, unless the provider says so."""
+    clock, drawn = ManualClock(), Retry(rng=random.Random(1)).wait(1)
+    error = lm15.TransportError("reset") if hint is None else lm15.RateLimitError("", retry_after=2)
+    replies: list[Any] = [error, "yes"]
+
+    def reply(_: Any) -> Any:
+        clock.advance(took)
+        return replies.pop(0)
+
+    pair = Retry(clock=clock, rng=random.Random(1))(CountingEngine(reply).pair)
+    assert ask(pair).text == "yes"
+    assert clock.slept == [pytest.approx(max(0.0, drawn - took) if hint is None else 2.0)]

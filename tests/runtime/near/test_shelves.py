@@ -11,9 +11,9 @@ import pytest
 
 from compilm.clock import ManualClock
 from compilm.errors import ProgramError, UsageError
+from compilm.retrieval.rows import unit_rows
 from compilm.runtime.near import Embedding, Shelves
 from compilm.runtime.near.embedding import embedder_of
-from compilm.retrieval.rows import unit_rows
 from compilm.runtime.near.shelves import Kept
 
 

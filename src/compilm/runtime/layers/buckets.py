@@ -1,9 +1,10 @@
 """Amounts that fill up with time, and a number of places that may adapt: what limits count.
 
 `Bucket` is the token bucket; with debt, so that one call may be larger than the bucket. `Places`
-grows by one per round of answers while it is full and halves on a rate limit: additive increase,
-multiplicative decrease (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for
-Congestion Avoidance in Computer Networks", 1989).
+grows by one per round of answers while it is full and shrinks as calls are rate-limited, at most
+by half in a round: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
+Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks", 1989), in
+proportion to the share that was limited (Alizadeh et al., "Data Center TCP", 2010).
 """
 
 from __future__ import annotations
@@ -52,9 +53,14 @@ class Bucket:
 class Places:
     """How many calls may be out at once: `most`, or as many as a provider bears, up to `most`.
 
+    Each rate limit takes half a place, each answer gives a share of one while all are taken: a
+    round that is limited as a whole halves them, one call in a hundred hardly counts.
+
     >>> places = Places(most=8, adaptive=True)
-    >>> places.limited(started=0.0, now=1.0), places.limit
-    (True, 4)
+    >>> for _ in range(8):
+    ...     places.limited()
+    >>> places.limit
+    4
     """
 
     most: int | None = None
@@ -62,7 +68,6 @@ class Places:
     least: int = 1
     taken: int = 0
     _bears: float = 0.0  # the adaptive limit
-    _cut_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._bears = float(self.most or 0)
@@ -71,6 +76,11 @@ class Places:
     def limit(self) -> int | None:
         """How many at once, now; `None` for any number."""
         return int(self._bears) if self.adaptive and self.most is not None else self.most
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there would be room, had the provider not answered with rate limits."""
+        return self.is_full and self.most is not None and self.taken < self.most
 
     @property
     def is_full(self) -> bool:
@@ -83,10 +93,7 @@ class Places:
         if self.adaptive and self.most is not None and self.is_full:
             self._bears = min(float(self.most), self._bears + 1.0 / max(1.0, self._bears))
 
-    def limited(self, started: float, now: float) -> bool:
-        """A call was rate-limited; whether that was news: one of a group is."""
-        if started < self._cut_at or not self.adaptive:
-            return False
-        self._cut_at = now
-        self._bears = max(float(self.least), self._bears / 2.0)
-        return True
+    def limited(self) -> None:
+        """A call was rate-limited."""
+        if self.adaptive:
+            self._bears = max(float(self.least), self._bears - 0.5)

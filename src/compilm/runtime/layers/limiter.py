@@ -23,6 +23,7 @@ from .outcomes import Kind, kind_of, left_alone, limit_reached, retry_after_of
 __all__ = ["Gate", "Limiter", "Ticket"]
 
 _GIVES_BACK: frozenset[Kind] = frozenset({"refused", "limited", "elsewhere", "account", "own"})
+_SURE = 3  # limited calls in a row that mean everyone, where calls were answered before
 _SAVED_UP = 10.0  # seconds' worth of a bucket: a limit per minute is crossed by a sixth at most
 
 
@@ -62,7 +63,8 @@ class Gate:
         self._lock = threading.Lock()  # protects what is above and below
         self._queue: deque[Ticket] = deque()
         self._ahead = 0.0  # tokens of the queue
-        self._paused_until = -inf
+        self._paused_until = self._limited_to = -inf  # the latest start of a limited call
+        self._in_a_row = _SURE  # limited calls; until one is answered, the first is enough
 
     @property
     def counts_tokens(self) -> bool:
@@ -75,8 +77,12 @@ class Gate:
         return len(self._queue)
 
     def paused(self, now: float) -> float:
-        """Seconds for which the provider asked to be left alone; 0 where it did not."""
+        """Seconds for which the provider is left alone, as it asked for; 0 where it is not."""
         return max(0.0, self._paused_until - now)
+
+    def rests(self, now: float) -> bool:
+        """Whether another provider is better asked: this one wants a pause, or bears no more."""
+        return self._paused_until > now or self.places.is_short
 
     def join(self, ticket: Ticket, now: float, left: float) -> float | None:
         """Start the call (`None`), or queue it and say how long to wait: see `look`.
@@ -131,16 +137,28 @@ class Gate:
         """A started call ended: by an answer that took `tokens`, by a failure, or by neither."""
         with self._lock:
             if kind == "limited":
-                self.places.limited(ticket.started, now)
-                pause = min(retry_after or 0.0, self.longest_pause)
-                self._paused_until = max(self._paused_until, now + pause)
+                self._limited(ticket, now, min(retry_after or 0.0, self.longest_pause))
             elif tokens is not None and kind is None:
-                self.places.answered()
+                self._answered(ticket)
             self.places.taken -= 1
             used = 0.0 if kind in _GIVES_BACK else ticket.tokens if tokens is None else tokens
             if self._tokens is not None and used != ticket.tokens:
                 self._tokens.take(used - ticket.tokens, now)
             self._call_head()
+
+    def _limited(self, ticket: Ticket, now: float, pause: float) -> None:
+        """One alone, among calls that are answered, closes the gate to nobody else."""
+        self.places.limited()
+        self._in_a_row += 1
+        if self._in_a_row >= _SURE:
+            self._paused_until = max(self._paused_until, now + pause)
+        self._limited_to = max(self._limited_to, ticket.started)
+
+    def _answered(self, ticket: Ticket) -> None:
+        """What began after the calls that were limited was not: the gate is open again."""
+        self.places.answered()
+        if ticket.started > self._limited_to:
+            self._in_a_row, self._paused_until = 0, -inf
 
     def _expected(self, ticket: Ticket, now: float) -> float:
         """How long the buckets alone will make it wait, behind the queue of now."""
@@ -203,8 +221,8 @@ class Limiter:
 
     Tokens are expected to be characters / 3 plus `max_tokens`, or the longest answer so far
     (256 at first); afterwards they are corrected by what the provider reports. A rate limit
-    closes the gate for its `Retry-After`: calls wait, or where it `yields`, since another may be
-    asked instead, are refused at once.
+    closes the gate for its `Retry-After`, or until one is answered that came after it: calls wait,
+    or where it `yields`, since another may be asked instead, are refused at once.
 
     >>> from compilm.clock import ManualClock
     >>> from compilm.testing.layer_kit import CountingEngine, ask, request

@@ -1,6 +1,8 @@
 """Retry: exponential backoff with full jitter, for failures that may pass by themselves.
 
-A provider's `Retry-After` is honored up to the cap.
+The wait after a failure is `full_jitter`'s, counted from the start of the attempt, as gRPC's
+connection backoff is: who waited 45 s for nothing has waited. A provider's `Retry-After` is
+honored up to the cap, from its answer on.
 """
 
 from __future__ import annotations
@@ -59,31 +61,41 @@ class Retry:
         """How many of `attempts` this failure is; without a deadline nothing else ends refusals."""
         return 1.0 if left == inf else asked(error)
 
-    def again(self, error: Exception, failures: float, left: float = inf) -> float | None:
-        """Seconds to wait before trying once more, if `left` allows it; `None` gives up."""
+    def again(
+        self, error: Exception, failures: float, left: float = inf, took: float = 0.0
+    ) -> float | None:
+        """Seconds to wait before trying once more, if `left` allows it; `None` gives up.
+
+        `took`: how long the attempt did, which is a wait too.
+        """
         if self.attempts == 1 or failures > self.attempts - 1:
             return None
-        wait = self._passes(error, failures)
+        wait = self._passes(error, failures, took)
         return wait if wait is not None and wait < left else None
 
-    def _passes(self, error: Exception, failures: float) -> float | None:
+    def _passes(self, error: Exception, failures: float, took: float) -> float | None:
         """Seconds after which it may have passed, if it may."""
         kind, hint = kind_of(error), retry_after_of(error)
         if kind == "refused":
             is_soon = not asked(error) and hint is not None and hint <= self.soon
             return max(hint or 0.0, _LEAST) if is_soon else None
-        return self.wait(failures, retry_after=hint) if kind in _PASSING else None
+        if kind not in _PASSING:
+            return None
+        wait = self.wait(failures, retry_after=hint)
+        return wait if hint is not None else max(0.0, wait - took)
 
     def run(self, attempt: Callable[[], Any]) -> Any:
         """What the first attempt gives that does not fail."""
         failures = 0.0
         while True:
+            began = self.clock.now()
             try:
                 return attempt()
             except Exception as error:  # border: classified here, passed on unless it may pass
-                left = remaining(self.clock.now())
+                now = self.clock.now()
+                left = remaining(now)
                 failures += self.counted(error, left)
-                wait = self.again(error, failures, left)
+                wait = self.again(error, failures, left, now - began)
                 if wait is None:
                     raise
                 note("retry", wait=wait, error=type(error).__name__)
@@ -93,12 +105,14 @@ class Retry:
         """As `run`, in a task."""
         failures = 0.0
         while True:
+            began = self.clock.now()
             try:
                 return await attempt()
             except Exception as error:  # border: classified here, passed on unless it may pass
-                left = remaining(self.clock.now())
+                now = self.clock.now()
+                left = remaining(now)
                 failures += self.counted(error, left)
-                wait = self.again(error, failures, left)
+                wait = self.again(error, failures, left, now - began)
                 if wait is None:
                     raise
                 note("retry", wait=wait, error=type(error).__name__)

@@ -17,9 +17,9 @@ from dspy import lm15
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, Sample
 from ...errors import UsageError
-from ..caches.rest import Rest
 from ...programs.embedding import Embedder
 from ...retrieval.rows import unit_rows
+from ..caches.rest import Rest
 from ..near.embedding import HashedWords
 from ..near.guards import refusing
 from ..near.shelves import Found, Kept, Shelves

@@ -15,11 +15,12 @@ import dspy
 from ...clock import Clock
 from ...engine import SAMPLE, Prefix, prefix_of
 from ...prices import Prices
+from ...programs.veils import TRACE, Veil
 from .values import snapshot, snapshots
 
 __all__ = ["MOST_SPANS", "SETTING", "LiveSpan", "LiveTrace", "Step", "Steps", "current"]
 
-SETTING = "compilm_trace"
+SETTING = TRACE
 MOST_SPANS = 1000
 _TRACE: ContextVar[LiveTrace | None] = ContextVar("compilm_trace", default=None)
 
@@ -92,6 +93,13 @@ class LiveSpan:
         self.end()
         self.response = response
 
+    def gave(self, told: Any, error: str | None) -> None:
+        """The tool is over: what the model gets of it, and the kind of its error."""
+        self.end()
+        self.error = error
+        if self.texts is not None:
+            self.texts |= self.trace.shown({"outputs": snapshot(told)})
+
     def end(self, error: BaseException | None = None) -> None:
         """It is over, with this error or without one."""
         self.over = self.trace.now()
@@ -117,7 +125,8 @@ class LiveTrace:
     """The spans of one call of a program, as they come.
 
     `keeps_texts` is whether inputs, prompts and answers are written down. `done` is called with
-    the trace when the program's call is over.
+    the trace when the program's call is over. `veil` hides what is private in inputs and outputs
+    before they are written down.
     """
 
     def __init__(
@@ -128,9 +137,10 @@ class LiveTrace:
         about: Mapping[str, Any],
         prices: Prices,
         done: Callable[[LiveTrace], None],
+        veil: Veil | None = None,
     ) -> None:
         self.id, self.keeps_texts, self.about = id, keeps_texts, about
-        self.prices, self._done = prices, done
+        self.prices, self._done, self._veil = prices, done, veil
         self.at, self.now = clock.wall(), clock.now
         self.left_out = 0
         self.steps: list[Step] = []
@@ -159,22 +169,34 @@ class LiveTrace:
             made.prefix = prefix_of(request)
         return made
 
+    def tool(self, name: str, given: Mapping[str, Any]) -> LiveSpan:
+        """A tool is called, by whoever is calling in this context."""
+        made = self.span("tool", name, self.root)
+        if self.keeps_texts:
+            made.texts = self.shown({"inputs": snapshots(given)})
+        return made
+
     def predicted(
         self, predictor: Any, inputs: Mapping[str, Any], prediction: Any, modules: Any
     ) -> None:
         """A predictor gave its prediction, while these modules were calling where that is known."""
-        texts = {"inputs": snapshots(inputs), "outputs": snapshot(prediction)}
+        texts = self.shown({"inputs": snapshots(inputs), "outputs": snapshot(prediction)})
         self.steps.append(Step(predictor, modules, self.now(), texts))
 
     def given(self, inputs: Mapping[str, Any]) -> None:
         """The program's inputs."""
-        self.root.texts = {"inputs": snapshots(inputs)}
+        self.root.texts = self.shown({"inputs": snapshots(inputs)})
 
     def answered(self, prediction: Any) -> Any:
         """The program's prediction, before the trace ends; it is given back."""
         if self.root.texts is not None:
-            self.root.texts["outputs"] = snapshot(prediction)
+            self.root.texts |= self.shown({"outputs": snapshot(prediction)})
         return prediction
+
+    def shown(self, texts: dict[str, Any]) -> dict[str, Any]:
+        """The texts as they may be written down."""
+        hidden: dict[str, Any] = texts if self._veil is None else self._veil(texts)
+        return hidden
 
     def release(self) -> None:
         """Let go of what was said: it was written down, or will not be.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import ConfigError, JournalError
 from ...journal import Journal, SqliteJournal
 from ...prices import Prices
+from ...programs.veils import Veil
 from .live import LiveTrace
 from .writer import Counts, Writer
 
@@ -84,15 +85,24 @@ class Tracer:
         """What became of the traces so far."""
         return self._writer.counts
 
-    def begin(self, about: Mapping[str, Any], inputs: Mapping[str, Any]) -> LiveTrace | None:
+    def begin(
+        self,
+        about: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        veil: Callable[[], Veil] | None = None,
+    ) -> LiveTrace | None:
         """A trace of a program's call that begins now; `None` where it is not in the sample.
 
         `about` has the `program`'s name, the `digest` of its artifact and, for texts, its `roles`.
+        `veil` makes what hides, in this trace, what is private in inputs and outputs.
         """
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
         id = f"{self._rng.getrandbits(128):032x}"
-        trace = LiveTrace(id, self._clock, self.keeps_texts, about, self._prices, self._writer.put)
+        hides = veil() if veil is not None and self.keeps_texts else None
+        trace = LiveTrace(
+            id, self._clock, self.keeps_texts, about, self._prices, self._writer.put, hides
+        )
         if self.keeps_texts:
             trace.given(inputs)
         return trace

@@ -1,0 +1,1 @@
+"""Escalation on recorded outcomes: what is kept of accuracy, and what it costs."""

@@ -1,0 +1,1 @@
+"""Injection: texts from outside that speak to the model instead of telling it something."""

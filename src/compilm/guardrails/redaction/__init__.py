@@ -1,0 +1,1 @@
+"""Redaction: what identifies a person is found by rules, hidden from models, and put back."""

@@ -1,0 +1,97 @@
+"""The detector by rules: everything that finds, a threshold, and the kinds that are wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ...errors import UsageError
+from .addresses import addresses
+from .dates import dates
+from .finding import Detector, Finding, settled
+from .marks import marks
+from .proper import again, proper
+
+__all__ = ["KINDS", "LEVELS", "Rules", "threshold_of"]
+
+KINDS = (
+    "NAME", "PLACE", "ORGANIZATION", "ADDRESS", "DATE", "AGE", "PHONE", "EMAIL", "URL",
+    "IP_ADDRESS", "SSN", "RECORD_NUMBER", "MEMBER_NUMBER", "CLAIM_NUMBER", "ACCOUNT_NUMBER",
+    "LICENSE_NUMBER", "DEVICE_NUMBER", "ID_NUMBER", "CARD", "IBAN",
+)  # fmt: skip
+"""What the rules can find, as it stands in placeholders."""
+
+LEVELS = {"loose": 0.8, "usual": 0.5, "strict": 0.3}
+"""Thresholds by name: only what is sure; what the page measures; whatever could identify."""
+
+_FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addresses, proper)
+_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*_\d+\]")
+
+
+def threshold_of(level: str | float) -> float:
+    """The threshold that a level or number stands for; `UsageError` for another.
+
+    >>> threshold_of("usual"), threshold_of(0.4)
+    (0.5, 0.4)
+    """
+    if isinstance(level, str) and level in LEVELS:
+        return LEVELS[level]
+    if isinstance(level, (int, float)) and 0.0 < level <= 1.0:
+        return float(level)
+    raise UsageError(f"a level is {', '.join(LEVELS)} or a number above 0 and up to 1: {level!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Finds identifiers without a model: the settled findings of a text at a level.
+
+    Args:
+        level: `loose`, `usual`, `strict`, or a threshold from 0 to 1 for the scores of findings.
+        kinds: what is looked for; all of `KINDS` by default.
+        others: detectors beside the rules, such as `presidio()`.
+        keep: words and phrases that are never hidden, whatever a rule says.
+
+    >>> text = "Ana Pratt (MRN 445-12) was seen on 3/4/2021"
+    >>> [(each.kind, text[each.start : each.end]) for each in Rules()(text)]
+    [('NAME', 'Ana Pratt'), ('RECORD_NUMBER', '445-12'), ('DATE', '3/4/2021')]
+    """
+
+    level: str | float = "usual"
+    kinds: tuple[str, ...] = KINDS
+    others: tuple[Detector, ...] = ()
+    keep: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        threshold_of(self.level)
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown and not self.others:
+            raise UsageError(f"no rule finds {unknown[0]!r}; kinds are {', '.join(KINDS)}")
+
+    def __call__(self, text: str) -> tuple[Finding, ...]:
+        """The findings at or above the threshold, in the order of the text, none overlapping."""
+        least = threshold_of(self.level)
+        sure = [each for each in self._all(text) if each.score >= least - 1e-9]
+        held = [match.span() for match in _PLACEHOLDER.finditer(text)]
+        return tuple(part for each in settled(sure) for part in _outside(each, held))
+
+    def _all(self, text: str) -> Iterator[Finding]:
+        found = [each for finder in _FINDERS for each in finder(text)]
+        found += again(text, found)
+        for each in found:
+            if each.kind in self.kinds and text[each.start : each.end].casefold() not in self.keep:
+                yield each
+        for detector in self.others:
+            yield from (each for each in detector(text) if each.kind in self.kinds)
+
+
+def _outside(finding: Finding, held: list[tuple[int, int]]) -> Iterator[Finding]:
+    """The parts of a finding that are no placeholder."""
+    start = finding.start
+    for low, high in held:
+        if low < finding.end and high > start:
+            if low > start:
+                yield replace(finding, start=start, end=low)
+            start = max(start, high)
+    if start < finding.end:
+        yield replace(finding, start=start)

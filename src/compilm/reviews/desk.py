@@ -1,0 +1,176 @@
+"""The desk: durable runs on one side, the queue on the other; a pause goes over, an answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from .. import canonical
+from ..errors import ProgramError
+from ..graphs import Paused
+from ..graphs.runs import Runs
+from ..programs.veils import Veil, veil_maker
+from .queue import Reviews
+from .review import Review
+
+__all__ = ["Desk", "Waiting"]
+
+_AS_PROGRAM = "as the program does"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits for a person, and the review that asks for it."""
+
+    run: str
+    review: Review
+
+
+class Desk:
+    """Runs of a graph whose questions go into a queue, and go on with what people answer.
+
+    runs: durable runs, `compilm.graphs.Runs`; its name is the program's in the queue. reviews: the
+    queue. hide: what is done to question, reason, draft and inputs before they are written there;
+    by default what the graph hides from its models: if a `compilm.guardrails.Redacted` is in it,
+    its placeholders (`hide=None` shows all). The run itself is in the journal, not in the queue.
+    around: a context for each stretch of a run, which gives it models where it is served.
+
+    Each of its methods may die half way: `settle` finds what was left.
+
+    >>> from compilm.graphs import END, Graph
+    >>> from compilm.journal import MemoryJournal
+    >>> from compilm.reviews import asking
+    >>> def approve(draft, approved=None):
+    ...     if approved is None:
+    ...         raise asking("May this be sent?", fields=["approved"], reason="a refund")
+    ...     return {"sent": approved}
+    >>> graph = Graph({"approve": approve}, {"approve": END}, "approve")
+    >>> desk = Desk(Runs(graph, MemoryJournal(), name="mail"), Reviews(":memory:"))
+    >>> waiting = desk.start("mail-1", draft="Hello.")
+    >>> waiting.review.reason
+    'a refund'
+    >>> desk.answer(waiting.review.id, by="ana", answer={"approved": True}).sent
+    True
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        reviews: Reviews,
+        *,
+        hide: Veil | str | None = _AS_PROGRAM,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.runs, self.reviews, self._around = runs, reviews, around
+        self._hide = hide
+
+    def start(self, run: str, /, **inputs: Any) -> dspy.Prediction | Waiting:
+        """Begin a run, or go on with one that was begun so: its prediction, or who is asked."""
+        with self._around():
+            return self._over(run, self.runs.start(run, **inputs))
+
+    async def astart(self, run: str, /, **inputs: Any) -> dspy.Prediction | Waiting:
+        """As `start`, in a task."""
+        with self._around():
+            return self._over(run, await self.runs.astart(run, **inputs))
+
+    def answer(
+        self, id: str, *, by: str, answer: Mapping[str, Any]
+    ) -> dspy.Prediction | Waiting | None:
+        """Answer a review and go on with its run; `None` where the review is of no run."""
+        review = self.reviews.answer(id, by=by, answer=answer)
+        return self._resume(review) if review.run else None
+
+    async def aanswer(
+        self, id: str, *, by: str, answer: Mapping[str, Any]
+    ) -> dspy.Prediction | Waiting | None:
+        """As `answer`, in a task."""
+        review = self.reviews.answer(id, by=by, answer=answer)
+        if not review.run:
+            return None
+        given = self._given(review)
+        with self._around():
+            outcome = self._over(review.run, await self.runs.aresume(review.run, **given))
+        self.reviews.resumed(review.id)
+        return outcome
+
+    def settle(self) -> list[str]:
+        """Do what is due: ask what no review asks yet, expire, go on with what has an answer.
+
+        Gives the ids of the runs that went on. Call it when a process starts, and every minute.
+        """
+        for run in self.runs.paused():
+            self._asked(run, self._kept(run))
+        self.reviews.expire()
+        gone_on = []
+        for review in self.reviews.unresumed(self.runs.name):
+            self._resume(review)
+            gone_on.append(review.run)
+        return gone_on
+
+    def _resume(self, review: Review) -> dspy.Prediction | Waiting:
+        given = self._given(review)
+        with self._around():
+            outcome = self._over(review.run, self.runs.resume(review.run, **given))
+        self.reviews.resumed(review.id)
+        return outcome
+
+    def _given(self, review: Review) -> Mapping[str, Any]:
+        """The answer, unless the run has it already: then it was killed between the two."""
+        if review.program != self.runs.name:
+            raise ProgramError(
+                f"review {review.id} is of {review.program!r}, and this desk is of "
+                f"{self.runs.name!r}: answer it at its own"
+            )
+        kept = self.runs.look(review.run)
+        waits = kept.status == "paused" and self._id(self._kept(review.run)) == review.id
+        return (review.answer or {}) if waits else {}
+
+    def _over(self, run: str, outcome: Any) -> dspy.Prediction | Waiting:
+        if not isinstance(outcome, Paused):
+            found: dspy.Prediction = outcome
+            return found
+        return Waiting(run, self._asked(run, outcome))
+
+    def _asked(self, run: str, paused: Paused) -> Review:
+        """The review of this question; the same question is one review, however often it comes."""
+        told = dict(paused.details)
+        parts = {name: told.pop(name, None) for name in ("reason", "draft", "fields")}
+        fallback, within = told.pop("fallback", None), told.pop("within", None)
+        shown = {
+            "question": paused.question,
+            "reason": parts["reason"] or "",
+            "draft": parts["draft"] or {},
+            "details": told,
+            "inputs": dict(paused.inputs),
+        }
+        shown = self._hidden(shown)
+        question = shown.pop("question")
+        return self.reviews.ask(
+            question, id=self._id(paused), within=within, fallback=fallback, run=run,
+            node=paused.node, program=self.runs.name, fields=parts["fields"] or (), **shown,
+        )  # fmt: skip
+
+    def _hidden(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """What may be written into the queue."""
+        hide = self._hide
+        if isinstance(hide, str):
+            maker = veil_maker(self.runs.graph)
+            hide = None if maker is None else maker()
+        return shown if hide is None else dict(hide(shown))
+
+    def _id(self, paused: Paused) -> str:
+        before = paused.answers.get(paused.step)
+        asked = [self.runs.name, paused.run, paused.step, before, paused.question]
+        return canonical.short(canonical.digest(asked))
+
+    def _kept(self, run: str) -> Paused:
+        """The pause of a run as the journal has it; nothing is run for it."""
+        found = self.runs.resume(run)
+        if not isinstance(found, Paused):
+            raise ProgramError(f"run {run!r} does not wait for anybody")
+        return found
