@@ -64,7 +64,7 @@ ACROSS  := build/bridges-venv
 
 $(ACROSS)/.installed: requirements-bridges.lock
 	$(PYTHON) -m venv $(ACROSS)
-	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-bridges.lock
+	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements-bridges.lock
 	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

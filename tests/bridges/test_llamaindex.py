@@ -91,7 +91,8 @@ def test_a_query_engine_is_a_program_that_tells_what_it_found() -> None:
     assert later.answer == "30 days"
     asked = engine_of(lm).requests[0].messages[-1].text
     assert asked.strip() == (
-        "Answer from this:\nyear: 2026\n\nAppeals take 30 days.\nQuestion: how long do appeals take?"
+        "Answer from this:\nyear: 2026\n\nAppeals take 30 days.\n"
+        "Question: how long do appeals take?"
     )
 
 
