@@ -89,7 +89,7 @@ def model(lm: dspy.LM | None = None, **settings: Any) -> Any:
 def _llm_class() -> Any:
     theirs = _core("llms", "stand behind its models")
 
-    class RoleLLM(theirs.CustomLLM):  # type: ignore[misc, name-defined]
+    class RoleLLM(theirs.CustomLLM):  # type: ignore[name-defined]
         """An LLM of LlamaIndex over a `dspy.LM`."""
 
         lm: Any = None

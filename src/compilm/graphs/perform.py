@@ -96,7 +96,8 @@ def perform(task: Task) -> Done:
     if progress.keep is None and progress.tell is None:
         progress.done[step] = done
         return done
-    return progress.completed(step, done)
+    kept: Done = progress.completed(step, done)
+    return kept
 
 
 async def aperform(task: Task) -> Done:
@@ -125,7 +126,8 @@ async def aperform(task: Task) -> Done:
     if progress.keep is None and progress.tell is None:
         progress.done[step] = done
         return done
-    return progress.completed(step, done)
+    kept: Done = progress.completed(step, done)
+    return kept
 
 
 def call(task: Task, inputs: Mapping[str, Any]) -> Any:
