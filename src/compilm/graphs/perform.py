@@ -87,7 +87,7 @@ def perform(task: Task) -> Done:
             output = update_of(output, name, spot.only)
         if not spot.is_plain:
             output = held(task, inputs, output)
-        done = _new(Done, (names + name, output, False))
+        done: Done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
@@ -96,8 +96,7 @@ def perform(task: Task) -> Done:
     if progress.keep is None and progress.tell is None:
         progress.done[step] = done
         return done
-    kept: Done = progress.completed(step, done)
-    return kept
+    return progress.completed(step, done)
 
 
 async def aperform(task: Task) -> Done:
@@ -117,7 +116,7 @@ async def aperform(task: Task) -> Done:
             output = update_of(output, name, spot.only)
         if not spot.is_plain:
             output = await aheld(task, inputs, output)
-        done = _new(Done, (names + name, output, False))
+        done: Done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
@@ -126,8 +125,7 @@ async def aperform(task: Task) -> Done:
     if progress.keep is None and progress.tell is None:
         progress.done[step] = done
         return done
-    kept: Done = progress.completed(step, done)
-    return kept
+    return progress.completed(step, done)
 
 
 def call(task: Task, inputs: Mapping[str, Any]) -> Any:
