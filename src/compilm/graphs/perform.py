@@ -87,7 +87,7 @@ def perform(task: Task) -> Done:
             output = update_of(output, name, spot.only)
         if not spot.is_plain:
             output = held(task, inputs, output)
-        done = _new(Done, (names + name, output, False))
+        done: Done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
@@ -116,7 +116,7 @@ async def aperform(task: Task) -> Done:
             output = update_of(output, name, spot.only)
         if not spot.is_plain:
             output = await aheld(task, inputs, output)
-        done = _new(Done, (names + name, output, False))
+        done: Done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
