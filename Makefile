@@ -9,11 +9,13 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit coverage chaos soak soak-graphs soak-runtime bench-optimizers bench-runtime lock clean
+.PHONY: help demo desk test lint types imports unit bridges coverage chaos soak soak-graphs soak-runtime bench-optimizers bench-runtime lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
+	@echo "make desk   compile the whole claims desk, and hold its conversations"
 	@echo "make test   lint, types, layers, tests and docs"
+	@echo "make bridges  the bridges to other frameworks, in an environment that has them"
 	@echo "make coverage  the tests again, with the branches they take"
 	@echo "make chaos  kill a compile 20 times and compare (slow)"
 	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
@@ -21,7 +23,7 @@ help:
 	@echo "make bench-runtime  the runtime beside its peers; writes docs/benchmarks-runtime.md (half an hour or more)"
 	@echo "make soak-graphs  200 kills of graph runs: does every run end, does an effect happen twice"
 	@echo "make soak-runtime   200,000 calls, 1,000 streams: does memory grow, does anything mix"
-	@echo "make lock   resolve requirements.lock anew"
+	@echo "make lock   resolve requirements.lock and requirements-bridges.lock anew"
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,7 +43,12 @@ demo: $(STAMP)
 	@echo '  $(BIN)/compilm serve $(DEMO) --config $(CLAIMS)'
 	@echo '  LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)-mlflow.db'
 
-test: lint types imports unit
+# The whole desk of examples/claims: compiled, and 71 scripted conversations held with it.
+desk: $(STAMP)
+	$(BIN)/compilm compile --config examples/claims/desk.toml --out build/desk --journal build/desk.db
+	cd examples/claims && ../../$(BIN)/python talk.py ../../build/desk
+
+test: lint types imports unit bridges
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -56,6 +63,20 @@ imports: $(STAMP)
 # One worker for each core; WORKERS=0 runs all in one process, as a bare pytest does.
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+# CrewAI and AutoGen ask for versions of what we have newer: the frameworks get an environment of
+# their own, in which the bridges, their page and nothing else are tested. `make demo` needs none.
+ACROSS  := build/bridges-venv
+
+$(ACROSS)/.installed: requirements-bridges.lock
+	$(PYTHON) -m venv $(ACROSS)
+	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements-bridges.lock
+	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+bridges: $(ACROSS)/.installed
+	COMPILM_BRIDGES=required $(ACROSS)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal \
+	  tests/bridges src/compilm/bridges 'tests/docs/test_snippets.py::test_the_page_does_what_it_shows[bridges.md]'
 
 # The same tests, with every branch counted, in subprocesses too: twice the time.
 coverage: $(STAMP)
@@ -113,8 +134,10 @@ soak-runtime: $(STAMP)
 	$(BIN)/python -m benchmarks.endurance --calls 200000 --streams 1000
 
 lock:
-	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-strip-extras --output-file requirements.lock
+	uv pip compile pyproject.toml --extra bridges --extra crewai --extra autogen --group bridges --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-strip-extras --output-file requirements-bridges.lock
 
 clean:
 	rm -rf $(VENV) build .compilm .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

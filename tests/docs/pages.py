@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,12 @@ class Block(NamedTuple):
     words: tuple[str, ...]
     text: str
     line: int
+
+
+def lacking(block: Block) -> list[str]:
+    """The libraries that a block says it needs (`needs-NAME`) and that are not installed."""
+    wanted = [word.removeprefix("needs-") for word in block.words if word.startswith("needs-")]
+    return [name for name in wanted if find_spec(name) is None]
 
 
 def blocks_of(text: str) -> Iterator[Block]:

@@ -65,11 +65,18 @@ def _request(body: Mapping[str, Any], lm: dspy.LM) -> lm15.Request:
         raise ValueError("a bridged call has one answer: leave n out, or call several times")
     own = {name: lm.kwargs[name] for name in _SETTINGS if lm.kwargs.get(name) is not None}
     asked = {name: value for name, value in body.items() if name not in _THEIRS}
-    request = lm15.request_from_openai_chat({**own, **asked, "model": lm.model})
+    # A text may be empty, and an empty instruction is none.
+    rows = [row for row in asked.get("messages", ()) if row.get("content") != "" or not _told(row)]
+    body = {**own, **asked, "messages": rows, "model": lm.model}
+    request = lm15.request_from_openai_chat(body)
     longest = lm.kwargs.get("max_completion_tokens") or lm.kwargs.get("max_tokens")
     if request.config.max_tokens is None and longest:
         request = replace(request, config=replace(request.config, max_tokens=longest))
     return request
+
+
+def _told(row: Mapping[str, Any]) -> bool:
+    return row.get("role") in ("system", "developer")
 
 
 def _options(lm: dspy.LM) -> dict[str, Any]:

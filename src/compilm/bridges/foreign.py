@@ -47,9 +47,9 @@ class Foreign(dspy.Module):
 
     The callable gets the inputs by keyword, and under the name of each text the text as it stands
     now: a `Prompt`, which is a `str`. Demonstrations stand in it where it says `{demos}`, else at
-    its end. It gives back a mapping, or the value of the only output; more than the outputs is
-    welcome: values under the names of a text's fields are what that text's demonstrations are
-    made of. It may be `async`, or have an `acall`
+    its end, or before it once `format` has put values into it. It gives back a mapping, or the
+    value of the only output; more than the outputs is welcome: values under the names of a text's
+    fields are what that text's demonstrations are made of. It may be `async`, or have an `acall`
     that is.
 
     Args:

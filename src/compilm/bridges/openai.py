@@ -144,6 +144,8 @@ def _chunks(whole: dict[str, Any], *, has_usage: bool) -> list[dict[str, Any]]:
 
 
 def _failed(error: Exception) -> httpx.Response:
+    if isinstance(error.__cause__, CompilmError):  # DSPy wraps what a policy of ours raises
+        error = error.__cause__
     status = getattr(error, "status", None) or next(
         (_STATUS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _STATUS),
         _of_ours(error),

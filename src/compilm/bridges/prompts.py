@@ -116,7 +116,9 @@ def _filled(template: str, shown: str, values: Mapping[str, Any]) -> str:
     text = re.sub(pattern, put, template)
     lost = [f"{name}: {text}" for name, text in places.items() if name not in (*met, DEMOS)]
     examples = [f"Examples:\n\n{shown}"] if shown and DEMOS not in met else []
-    return "\n\n".join([text, *examples, *(["\n".join(lost)] if lost else [])])
+    # Where a question is part of the text, examples after it would be read as more of it.
+    before, after = (examples, []) if values else ([], examples)
+    return "\n\n".join([*before, text, *after, *(["\n".join(lost)] if lost else [])])
 
 
 def _text(value: Any) -> str:

@@ -38,7 +38,7 @@ class _Recorded:
     values: Mapping[str, Any]
 
 
-class Uses(BaseCallback):  # type: ignore[misc]  # dspy ships no types
+class Uses(BaseCallback):
     """Listens to one call of a foreign program: a DSPy callback, and what its prompts tell.
 
     Of two texts that both stand in a request the longer was used.
