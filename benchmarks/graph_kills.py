@@ -91,8 +91,10 @@ def desk(db: sqlite3.Connection, seconds: float) -> Graph:
 def worker(folder: Path, runs: int, seconds: float) -> None:
     """Take up what is unfinished, answer what is asked, begin what is new; then end."""
     db = ledger(folder / "ledger.db")
-    of = Runs(desk(db, seconds), open_journal(folder / "runs.db"))
-    for number in range(runs):
+    journal = open_journal(folder / "runs.db")
+    of = Runs(desk(db, seconds), journal)
+    finished = len(list(journal.read(kinds=["graph.finished"])))  # they end in their order
+    for number in range(finished, runs):
         run = f"run-{number}"
         found = of.start(run, who=run, n=0, place=0, numbers=[1, 2, 3])
         while isinstance(found, Paused):
@@ -110,21 +112,30 @@ def soak(kills: int, *, seed: int, seconds: float = 0.002, runs: int = 0) -> dic
     rng = random.Random(seed)
     runs = runs or max(kills, 10)
     with tempfile.TemporaryDirectory() as folder:
-        killed = 0
+        killed = inside = 0
         while killed < kills:
             process = _begun(folder, runs, seconds)
             process.join(timeout=rng.uniform(0.0, 0.15))
             if process.is_alive():
                 process.kill()
+                process.join()
                 killed += 1
+                inside += _was_inside(Path(folder))
             else:
                 runs += max(kills // 4, 1)  # all were finished: there is more to do
-            process.join()
         last = _begun(folder, runs, seconds)
         last.join()
         if last.exitcode:
             raise SystemExit("the last worker failed")
-        return {"kills": killed, **_counts(Path(folder), runs)}
+        return {"kills": killed, "in the middle of a run": inside, **_counts(Path(folder), runs)}
+
+
+def _was_inside(folder: Path) -> bool:
+    """Whether the last thing that was kept is not the end of a run."""
+    journal = open_journal(folder / "runs.db")
+    last = list(journal.read(last=1))
+    journal.close()
+    return bool(last) and last[0].kind != "graph.finished"
 
 
 def _counts(folder: Path, runs: int) -> dict[str, int]:

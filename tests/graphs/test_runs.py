@@ -240,3 +240,19 @@ def test_two_workers_do_not_take_up_one_run(journal: Journal) -> None:
         runs.start("r", items=[])
     release()
     assert runs.start("r", items=[]).question == "ok?"
+
+
+def test_machines_share_runs_in_postgres(postgres_url: str) -> None:
+    one, two = open_journal(postgres_url), open_journal(postgres_url)
+    Runs(desk(), one).start("r", items=[1])
+    release = one.claim("r")
+    with pytest.raises(JournalError, match="'r' is being worked on"):
+        Runs(desk(), two).resume("r", ok=True)
+    release()
+    elsewhere = Runs(desk(), two)
+    assert elsewhere.paused() == ["r"]
+    assert elsewhere.resume("r", ok=True).end == "end"
+    assert Runs(desk(), one).look("r").status == "finished"
+    assert sorted(CALLS) == ["a", "b", "c", "d", "end", "item1"]
+    one.close()
+    two.close()
