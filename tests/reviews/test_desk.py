@@ -31,7 +31,9 @@ def approve(draft: str, approved: bool | None = None) -> dict[str, Any]:
 def desk_over(
     journal: Journal, reviews: Reviews, node: Any = approve, name: str = "mail", **more: Any
 ) -> Desk:
-    return Desk(Runs(Graph({"ask": node}, {"ask": END}, "ask"), journal, name=name), reviews, **more)
+    return Desk(
+        Runs(Graph({"ask": node}, {"ask": END}, "ask"), journal, name=name), reviews, **more
+    )
 
 
 @pytest.fixture
@@ -51,7 +53,11 @@ def test_a_pause_is_a_review_with_its_reason_and_an_answer_takes_the_run_on(
     waiting = desk.start("m-1", draft="Hello.")
     assert isinstance(waiting, Waiting)
     told = waiting.review
-    assert (told.reason, told.draft, told.details) == ("a refund", {"text": "Hello."}, {"sum": 12.5})
+    assert (told.reason, told.draft, told.details) == (
+        "a refund",
+        {"text": "Hello."},
+        {"sum": 12.5},
+    )
     assert (told.program, told.run, told.node, told.fields) == ("mail", "m-1", "ask", ("approved",))
     assert (told.inputs, told.expires_at) == ({"draft": "Hello."}, 1060.0)
     given = desk.answer(told.id, by="ana", answer={"approved": True})
@@ -59,9 +65,7 @@ def test_a_pause_is_a_review_with_its_reason_and_an_answer_takes_the_run_on(
     assert given.sent is True
     assert reviews.get(told.id).resumed_at == 1000.0
     assert desk.settle() == []
-    assert [row for row in reviews.examples("mail")] == [
-        {"draft": "Hello.", "approved": True, "id": told.id}
-    ]
+    assert list(reviews.examples("mail")) == [{"draft": "Hello.", "approved": True, "id": told.id}]
 
 
 def test_tasks_do_as_threads_do(reviews: Reviews) -> None:
