@@ -9,7 +9,7 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit coverage chaos soak soak-runtime bench-optimizers bench-runtime lock clean
+.PHONY: help demo test lint types imports unit coverage chaos soak soak-graphs soak-runtime bench-optimizers bench-runtime lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
@@ -19,6 +19,7 @@ help:
 	@echo "make soak   200 cut compiles, 1,000 random budgets (slow)"
 	@echo "make bench-optimizers  compilm beside DSPy's optimizers; writes docs/benchmarks.md (hours)"
 	@echo "make bench-runtime  the runtime beside its peers; writes docs/benchmarks-runtime.md (half an hour or more)"
+	@echo "make soak-graphs  200 kills of graph runs: does every run end, does an effect happen twice"
 	@echo "make soak-runtime   200,000 calls, 1,000 streams: does memory grow, does anything mix"
 	@echo "make lock   resolve requirements.lock anew"
 
@@ -104,6 +105,9 @@ $(BENCH)/.installed: $(PEERS)
 bench-runtime: $(BENCH)/.installed
 	$(MEASURE).run --rounds $(ROUNDS) --out $(ROWS)/runtime.jsonl
 	$(MEASURE).publish $(ROWS)/runtime.jsonl --out docs
+
+soak-graphs: $(STAMP)
+	$(BIN)/python -m benchmarks.graph_kills --kills 200
 
 soak-runtime: $(STAMP)
 	$(BIN)/python -m benchmarks.endurance --calls 200000 --streams 1000

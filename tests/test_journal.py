@@ -5,12 +5,21 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from compilm.errors import JournalError
-from compilm.journal import Journal, MemoryJournal, Record, SqliteJournal, open_journal
+from compilm.journal import (
+    Journal,
+    MemoryJournal,
+    PostgresJournal,
+    Record,
+    SqliteJournal,
+    open_journal,
+)
 from compilm.testing.kits import JournalKit
 
 
@@ -119,3 +128,93 @@ def test_a_damaged_body_is_told(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(JournalError, match="cannot read the journal"):
         list(journal.read())
+
+
+class TestPostgresJournal(JournalKit):
+    @pytest.fixture
+    def journal(self, postgres_url: str) -> Iterator[Journal]:
+        journal = open_journal(postgres_url)
+        yield journal
+        journal.close()
+
+    def test_it_is_what_its_address_says(self, journal: Journal) -> None:
+        assert isinstance(journal, PostgresJournal)
+
+    def test_another_process_is_kept_out_of_a_claimed_run(
+        self, journal: Journal, postgres_url: str
+    ) -> None:
+        other = open_journal(postgres_url)
+        release = journal.claim("r")
+        for one in (journal, other):
+            with pytest.raises(JournalError, match="'r' is being worked on by another process"):
+                one.claim("r")
+        release()
+        other.claim("r")()
+        other.close()
+
+    def test_the_claims_of_a_process_that_died_are_free(self, postgres_url: str) -> None:
+        script = (
+            "import os, signal, sys\nfrom compilm.journal import Record, open_journal\n"
+            "journal = open_journal(sys.argv[1])\njournal.claim('r')\n"
+            "journal.append(Record('k', 0.0, 'r', {'n': 1}))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run([sys.executable, "-c", script, postgres_url], check=False)
+        journal = open_journal(postgres_url)
+        _until(lambda: journal.claim("r")())  # the server notices that its client is gone
+        assert [record.body for record in journal.read("r")] == [{"n": 1}]
+        journal.close()
+
+    def test_a_broken_connection_is_told_and_the_next_call_connects_anew(
+        self, journal: Journal, postgres_url: str
+    ) -> None:
+        release = journal.claim("r")
+        _cut(postgres_url)
+        with pytest.raises(JournalError, match="cannot write to the journal in Postgres"):
+            journal.append(Record("k", 0.0, "r", {}))
+        journal.append(Record("k", 0.0, "r", {"n": 2}))
+        other = open_journal(postgres_url)
+        with pytest.raises(JournalError, match="is being worked on"):
+            other.claim("r")  # claimed again with the new connection
+        release()
+        other.claim("r")()
+        other.close()
+
+    def test_a_run_that_another_process_took_meanwhile_is_told(
+        self, journal: Journal, postgres_url: str
+    ) -> None:
+        journal.claim("r")
+        _cut(postgres_url)
+        other = open_journal(postgres_url)
+        other.claim("r")
+        with pytest.raises(JournalError):
+            journal.append(Record("k", 0.0, "r", {}))
+        with pytest.raises(JournalError, match="'r' was taken by another process meanwhile"):
+            journal.append(Record("k", 0.0, "r", {}))
+        other.close()
+
+    def test_after_closing_it_says_so(self, journal: Journal) -> None:
+        journal.close()
+        with pytest.raises(JournalError, match="it is closed"):
+            journal.append(Record("k", 0.0, "r", {}))
+
+
+def _cut(url: str) -> None:
+    """End every other connection to the database, as a restart of the server would."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def _until(call: Callable[[], object]) -> None:
+    for _ in range(200):
+        try:
+            call()
+            return
+        except JournalError:
+            threading.Event().wait(0.05)
+    call()

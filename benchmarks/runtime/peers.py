@@ -52,10 +52,12 @@ def _ours(setup: Setup) -> Client:
     from dspy import lm15
 
     from compilm import load
+    from compilm.runtime.garbage import settle
 
     program, artifact = artifact_of(setup.demos)
     stack = _stack(setup)
     runtime = load(artifact, program, roles={"default": stack.lm}, rendering=setup.rendering)
+    settle()  # as `compilm serve` does
 
     async def ask(question: str) -> str:
         return str((await runtime.acall(question=question)).answer)

@@ -1,4 +1,4 @@
-"""The whole claims desk as a state graph: screen, triage, look up, ground, reply, check, or a person.
+"""The whole claims desk as a state graph: screen, triage, look up, ground, reply, check, person.
 
 It stands on the first draft in program.py: the same three signatures, the same fixed replies. What
 is new around them is what a desk needs that real offices write to: a claims database behind MCP
@@ -9,7 +9,6 @@ names that no model may see, and a person for what it cannot answer.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,9 @@ from metric import TOLD, line_of
 from program import ASK, NEEDS_CLAIM, ROUTE, Intent, Slots, Triage, facts, key
 
 from compilm import END, Choice, Graph, Node, Pause
-from compilm.retrieval import Bm25, Passage, Retriever
+from compilm.guardrails import Grounded, Injection, Redacted, Rules, with_real_values
+from compilm.guardrails.redaction.rules import KINDS
+from compilm.retrieval import FaissIndex, HashedNgrams, Index, Passage, PgVectorIndex, Retriever
 from compilm.tools import McpServer
 
 HERE = Path(__file__).parent
@@ -58,8 +59,15 @@ class Reply(dspy.Signature):
     answer: str = dspy.OutputField()
 
 
+# Who it is about is hidden from models; which claim it is about is what the desk is asked for.
+PERSONAL = tuple(kind for kind in KINDS if kind not in ("CLAIM_NUMBER", "ID_NUMBER"))
+ORDERS = Injection(["message"])
+POISON = Injection(["passages"], action="drop")
+GROUNDED = Grounded("answer", "cited")
+
+
 def claims_desk(
-    database: str = DATABASE, passages: str = "faiss", waits: bool = False
+    database: str = DATABASE, passages: str = "faiss", waits: bool = False, timeout: float = 10.0
 ) -> dspy.Module:
     """The desk over a claims database and an index of policy passages.
 
@@ -67,31 +75,32 @@ def claims_desk(
     passages: "faiss", or postgresql://… for pgvector.
     waits: whether a message for a person pauses the run. Without it the sender is told that a
         colleague will write, as a compile needs it.
+    timeout: seconds that one look into the database may take; it is tried twice.
     """
     server = [sys.executable, str(HERE / "server.py"), "--database", database]
-    claims = McpServer("claims", command=server, timeout=10.0)
+    claims = McpServer("claims", command=server, timeout=timeout)
     return desk(Lookup(claims), indexed(read_passages(POLICIES), passages), waits=waits)
 
 
 def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Module:
     """The graph itself, over anything that finds claims and passages."""
-    return Graph(
+    graph = Graph(
         nodes={
             "screen": screen,
             "triage": dspy.Predict(Triage),
-            "slots": dspy.Predict(Slots),
+            "slots": Copied(),
             "decide": decide,
-            "lookup": Node(lookup, fallback="apologize"),
+            "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
             "reply": dspy.Predict(Reply),
             "check": check,
-            "ask": lambda: {"outcome": "ask", "answer": ASK},
+            "ask": ask,
             "refuse": lambda: {"outcome": "refuse", "answer": REFUSE},
             "apologize": lambda: {"outcome": "apology", "answer": APOLOGY},
             "person": Person(waits),
         },
         edges={
-            "screen": Choice("suspicion", {"": "triage"}, otherwise="refuse"),
+            "screen": Choice("is_safe", {True: "triage", False: "refuse"}),
             "triage": Choice("intent", {"out_of_scope": "person"}, otherwise="slots"),
             "slots": "decide",
             "decide": Choice("way", {"lookup": "lookup", "ground": "ground", "ask": "ask"}),
@@ -99,24 +108,33 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
             "ground": Choice("is_covered", {True: "reply", False: "person"}),
             "reply": "check",
             "check": Choice("outcome", {"answer": END}, otherwise="person"),
-            "ask": END,
+            "ask": Choice("outcome", {"ask": END}, otherwise="person"),
             "refuse": END,
             "apologize": END,
             "person": END,
         },
         start="screen",
-        inputs=["message"],
+        inputs=["message", "asked"],
         outputs=[*FIELDS, "outcome", "record", "sources", "answer"],
     )
+    return Redacted(graph, detector=Rules(kinds=PERSONAL))
 
 
-def screen(message: str) -> dict[str, str]:
-    """Whether a message tries to give orders to the software."""
-    found = ORDERS.search(message)
-    return {"suspicion": found[0] if found else ""}
+def screen(message: str) -> dict[str, bool]:
+    """Whether a message is a question, and no order to the software."""
+    return {"is_safe": ORDERS(message=message).passed}
 
 
-ORDERS = re.compile(r"ignore all previous|disregard the rules|forget your instructions", re.I)
+class Copied(dspy.Module):
+    """Copies the details of the claim from what the office wrote last: it may correct itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = dspy.Predict(Slots)
+
+    def forward(self, message: str) -> dspy.Prediction:
+        found: dspy.Prediction = self.slots(message=message.strip().splitlines()[-1])
+        return found
 
 
 def decide(intent: str, claim_number: str) -> dict[str, str]:
@@ -126,24 +144,35 @@ def decide(intent: str, claim_number: str) -> dict[str, str]:
     return {"way": "ask" if intent in NEEDS_CLAIM else "ground"}
 
 
+def ask(asked: bool = False) -> dict[str, str]:
+    """Ask back for the claim, once: who was asked before and could not say is for a person."""
+    return {"outcome": "again"} if asked else {"outcome": "ask", "answer": ASK}
+
+
 class Lookup(dspy.Module):
-    """Asks the claims server for a record; raises if it cannot be asked, which is not "not found"."""
+    """Asks the claims server for a record; that it cannot be asked is not "not found"."""
 
     def __init__(self, claims: McpServer) -> None:
         super().__init__()
         self.claims = claims
 
     def forward(self, claim_number: str) -> dspy.Prediction:
-        (lookup_claim,) = self.claims.tools()
-        found = lookup_claim.run(claim_number=claim_number).checked()
-        record = "\n".join(facts(found["record"])) if found["found"] else ""
+        found = with_real_values(self.ask, ["claim_number"])(claim_number)
+        record = found["record"]
         return dspy.Prediction(
-            is_found=found["found"], record=record, code=found["record"].get("denial_code", "")
+            is_found=found["found"],
+            record="\n".join(facts(record)) if record else "",
+            code=record.get("denial_code", ""),
         )
+
+    def ask(self, claim_number: str) -> Any:
+        """What the server knows; raises where it did not answer."""
+        (lookup_claim,) = self.claims.tools()
+        return lookup_claim.run(claim_number=claim_number).checked()
 
 
 class Ground(dspy.Module):
-    """Finds the policy passages that an answer may cite, each with its mark at its end."""
+    """Finds the policy passages that an answer may cite, and gives each source its mark."""
 
     def __init__(self, policies: Retriever, k: int = 2) -> None:
         super().__init__()
@@ -154,10 +183,13 @@ class Ground(dspy.Module):
     ) -> dspy.Prediction:
         topic = code if intent == "denial_reason" and code else TOPICS.get(intent, code)
         found = self.policies.search(f"{message} {record}", self.k, where={"topic": topic})
+        texts = [each.text for each in found]
+        safe = POISON(passages=texts).get("passages", texts)
         told = line_of(TOLD[intent], record) if intent in TOLD else ""
-        sources = [marked(told, claim_number)] if told else []
-        sources += [marked(each.text, each.id) for each in found]
-        return dspy.Prediction(sources="\n".join(sources), is_covered=bool(found))
+        cited = {claim_number: told} if told else {}
+        cited |= {each.id: each.text for each in found if each.text in safe}
+        sources = "\n".join(marked(text, mark) for mark, text in cited.items())
+        return dspy.Prediction(sources=sources, cited=cited, is_covered=bool(safe))
 
 
 def marked(text: str, mark: str) -> str:
@@ -169,9 +201,9 @@ def marked(text: str, mark: str) -> str:
     return f"{text.rstrip('.')} [{mark}]."
 
 
-def check(answer: str, sources: str) -> dict[str, str]:
-    """Whether each sentence of the answer stands in what it was given."""
-    return {"outcome": "answer" if answer.strip() else "person"}
+def check(answer: str, cited: Mapping[str, str]) -> dict[str, str]:
+    """Whether each sentence of the answer stands in the source that it cites; else a person."""
+    return {"outcome": "answer" if GROUNDED(answer=answer, cited=cited).passed else "person"}
 
 
 class Person(dspy.Module):
@@ -196,8 +228,9 @@ def read_passages(path: Path) -> list[Passage]:
     ]
 
 
-def indexed(passages: Sequence[Passage], where: str) -> Retriever:
-    """The passages, ready to be searched."""
-    index = Bm25()
+def indexed(passages: Sequence[Passage], where: str = "faiss") -> Index:
+    """The passages, ready to be searched: in memory, or in a table of a Postgres with pgvector."""
+    embedder = HashedNgrams(1024)
+    index = FaissIndex(embedder) if where == "faiss" else PgVectorIndex(where, "policies", embedder)
     index.add(passages)
     return index

@@ -1,6 +1,6 @@
 """The claims database behind MCP: one tool, `lookup_claim`, over SQLite or Postgres.
 
-python server.py --database build/claims.sqlite      # made from data/claims.jsonl where it is not there
+python server.py --database build/claims.sqlite     # made of data/claims.jsonl if it is not there
 python server.py --database postgresql://localhost/claims
 """
 

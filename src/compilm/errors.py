@@ -19,6 +19,7 @@ CompilmError
 │   ├── NoneAnswered             every provider of a chain failed; lists why
 │   └── ToolFailed               a tool gave no value; `kind` says what went wrong
 ├── CheckFailed                  a guard's check did not pass; holds the verdicts  exit 3
+├── GraphStuck                   what a graph's nodes gave leads nowhere; another answer may lead on
 ├── JournalError                 the journal cannot be read or belongs to something else
 └── ArtifactError                the file is not what it claims to be              exit 3
     ├── ArtifactUnreadable       missing, truncated, or not JSON of the declared form
@@ -49,6 +50,7 @@ __all__ = [
     "ContractError",
     "DataError",
     "DeadlineExceeded",
+    "GraphStuck",
     "JournalError",
     "LimitReached",
     "MetricError",
@@ -234,6 +236,15 @@ class CheckFailed(CompilmError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.verdicts,))
+
+
+class GraphStuck(CompilmError):
+    """A run of a graph cannot go on from what its nodes gave: no case, no value, or no end.
+
+    It is not the program that is wrong but this run: in a compile the rollout scores 0.
+    """
+
+    exit_code = 3
 
 
 class JournalError(CompilmError):

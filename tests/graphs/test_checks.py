@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 import pytest
 
-from compilm.errors import ProgramError
+from compilm.errors import GraphStuck, ProgramError
 from compilm.graphs import END, Choice, Graph, Map, Node
 
 
@@ -98,7 +98,7 @@ def test_a_map_is_checked_too() -> None:
         Map(lambda x: x, over="xs", into="ys", item="z")
     with pytest.raises(ProgramError, match="concurrency of 0"):
         Map(lambda x: x, over="xs", into="ys", concurrency=0)
-    with pytest.raises(ProgramError, match="needs a list there and found a int"):
+    with pytest.raises(GraphStuck, match="needs a list there and found a int"):
         Map(lambda x: x, over="xs", into="ys")(xs=3)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import dspy
 import pytest
 
-from compilm.errors import ProgramError
+from compilm.errors import GraphStuck, ProgramError
 from compilm.graphs import END, Choice, Graph, Map, Node
 from compilm.testing.engines import scripted_lm
 
@@ -50,7 +50,7 @@ def test_a_value_that_is_no_case_is_told_or_goes_otherwise() -> None:
         return Graph({"kind": lambda: {"kind": "odd"}}, {"kind": choice}, "kind")
 
     assert graph(END)().kind == "odd"
-    with pytest.raises(ProgramError, match="'kind' is 'odd', which is none of 'even'"):
+    with pytest.raises(GraphStuck, match="'kind' is 'odd', which is none of 'even'"):
         graph(None)()
 
 
@@ -62,7 +62,7 @@ def test_a_loop_ends_at_max_steps() -> None:
         max_steps=5,
     )
     assert [one.n for one in both(graph, n=0)] == [5, 5]
-    with pytest.raises(ProgramError, match=r"before node 'count': max_steps=5 steps were taken"):
+    with pytest.raises(GraphStuck, match=r"before node 'count': max_steps=5 steps were taken"):
         graph(n=-1)
 
 
@@ -205,7 +205,7 @@ def test_what_is_not_in_the_state_on_this_way_is_told() -> None:
         start="go",
         inputs=["way"],
     )
-    with pytest.raises(ProgramError, match="node 'y' reads 'total', which is not in the state on"):
+    with pytest.raises(GraphStuck, match="node 'y' reads 'total', which is not in the state on"):
         graph(way="y")
 
 

@@ -110,6 +110,12 @@ def pid() -> int:
     return os.getpid()
 
 
+@server.tool()
+def who(context: Context) -> str:
+    """Say who asks."""
+    return (context.headers or {}).get("authorization", "nobody")
+
+
 def extra() -> str:
     """A tool that comes later."""
     return "extra"
@@ -119,7 +125,10 @@ def extra() -> str:
 async def grow(context: Context) -> str:
     """Add a tool to the server."""
     server.add_tool(extra)
-    await context.notify_tools_changed()
+    if (context.protocol_version or "") < "2026":
+        await context.session.send_tool_list_changed()
+    else:
+        await context.notify_tools_changed()
     return "grown"
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from compilm.errors import ProgramError, ToolFailed, UsageError
 from compilm.tools import McpServer, call_all
+from compilm.tools.link import Link
 
 from .conftest import LONG, Http, named, started
 
@@ -116,6 +117,23 @@ def test_a_server_that_says_its_tools_have_changed_is_asked_again(server: McpSer
     assert named(server)["extra"]() == "extra"
 
 
+def test_a_server_that_speaks_the_protocol_of_2025_is_understood(
+    stdio: Callable[..., McpServer], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Link, "mode", "legacy")
+    server = stdio()
+    tools = named(server)
+    assert tools["lookup"](number=7) == {"number": 7, "status": "open"}
+    tools["grow"]()
+    _until(lambda: "extra" in named(server))
+    job = tools["hangs"].caller.work.start({})
+    _until(lambda: job.progress() == "3 of 10, reading the archive")
+    job.give_up()
+    _until(lambda: _count(state, "cancelled") == 1)
+    tools["dies"]()
+    assert tools["add"](a=1) == 2
+
+
 def test_copies_share_the_connection_and_pickling_is_refused(server: McpServer) -> None:
     add = named(server)["add"]
     other = copy.deepcopy(add)
@@ -176,6 +194,18 @@ def test_a_server_over_http_may_go_and_come_back(http: Http) -> None:
         _until(lambda: add.run(a=1).value == 2)
 
 
+def test_the_key_of_an_address_is_sent_and_never_told(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAIMS_KEY", "abc-123-def")
+    options = {"url": http.url, "connect": LONG, "timeout": LONG}
+    with McpServer("claims", key_env="CLAIMS_KEY", **options) as server:
+        assert named(server)["who"]() == "Bearer abc-123-def"
+        assert "abc-123-def" not in f"{server!r} {server.place!r}"
+    with McpServer("claims", **options) as server:
+        assert named(server)["who"]() == "nobody"
+
+
 def test_a_server_that_is_not_there_is_left_alone_after_a_while(http: Http) -> None:
     with McpServer("claims", url=http.url, connect=LONG, timeout=LONG, breaker=2) as server:
         add = named(server)["add"]
@@ -200,13 +230,15 @@ def test_a_command_that_is_no_server_says_why(command: list[str], told: str) -> 
 
 
 def test_a_closed_server_says_so_and_leaves_nothing(stdio: Callable[..., McpServer]) -> None:
+    others = set(threading.enumerate())
     server = stdio()
     tools = named(server)
     pid = int(tools["pid"]())
     server.close()
     server.close()
     assert "was closed" in tools["add"](a=1)["message"]
-    assert not [t for t in threading.enumerate() if t.name.startswith("compilm-mcp-claims")]
+    left = set(threading.enumerate()) - others
+    assert not [thread for thread in left if thread.name.startswith("compilm-mcp")]
     _until(lambda: not Path(f"/proc/{pid}").exists())
 
 

@@ -11,10 +11,12 @@ import dspy
 import compilm
 from compilm import errors
 from compilm.api import Progress
+from compilm.graphs import Graph, agent
 from compilm.journal import Journal, MemoryJournal, Record
 from compilm.optimizers.plan import Range
 from compilm.optimizers.rollout import Rollout
 from compilm.prices import Prices
+from compilm.tools import McpServer, Tool, ToolResult, call_all, tool
 
 
 def right(example: dspy.Example, prediction: dspy.Prediction, trace: Any = None) -> float:
@@ -133,6 +135,15 @@ def journals() -> None:
     for record in journal.read("run", kinds=["note"]):
         assert_type(record, Record)
     journal.close()
+
+
+def tools_of_a_program(server: McpServer) -> None:
+    half = tool(len, timeout=2.0)
+    assert_type(half, Tool)
+    assert_type(tool(name="half")(len), Tool)
+    assert_type(half.run(number=3), ToolResult)
+    assert_type(call_all([half, *server.tools()], [{"name": "half"}]), tuple[ToolResult, ...])
+    assert_type(agent("question -> answer", [half, server, len]), Graph)
 
 
 def refusals() -> None:

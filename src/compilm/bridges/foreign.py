@@ -49,7 +49,8 @@ class Foreign(dspy.Module):
     now: a `Prompt`, which is a `str`. Demonstrations stand in it where it says `{demos}`, else at
     its end. It gives back a mapping, or the value of the only output; more than the outputs is
     welcome: values under the names of a text's fields are what that text's demonstrations are
-    made of. It may be `async`.
+    made of. It may be `async`, or have an `acall`
+    that is.
 
     Args:
         fn: the callable. Copies of the program share it.
@@ -106,16 +107,20 @@ class Foreign(dspy.Module):
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
         """One call, awaited; a callable that is not `async` runs in a thread."""
         with self._called(inputs) as (fn, arguments, tell):
-            is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-                getattr(fn, "__call__", None)  # noqa: B004 - its kind is asked, not whether
-            )
-            returned = fn(**arguments) if is_async else await asyncio.to_thread(fn, **arguments)
+            awaited = getattr(fn, "acall", None)
+            if awaited is not None:
+                returned = awaited(**arguments)
+            elif inspect.iscoroutinefunction(fn):
+                returned = fn(**arguments)
+            else:
+                returned = await asyncio.to_thread(fn, **arguments)
             return tell(await returned if inspect.isawaitable(returned) else returned)
 
     @property
     def __compilm_sources__(self) -> tuple[Any, ...]:
         """The callable: a run that goes on must know that it is the same."""
-        return (self._fn.value,)
+        fn = self._fn.value
+        return (fn, *getattr(fn, "__compilm_sources__", ()))
 
     @contextmanager
     def _called(self, inputs: Mapping[str, Any]) -> Iterator[tuple[Any, dict[str, Any], Any]]:

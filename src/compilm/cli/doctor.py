@@ -1,4 +1,7 @@
-"""Look at this installation and its surroundings for known trouble; nothing is spent or sent."""
+"""Look at this installation and its surroundings for known trouble; nothing is spent or sent.
+
+Servers of tools on this computer are started, or asked for their list.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from ..config import Config
-from ..errors import ConfigError
+from ..errors import CompilmError, ConfigError
 from .options import configuration
 from .out import Out
 from .place import journal_path, shown, trace_path
@@ -31,7 +34,9 @@ _EXTRAS = {
     "otel": ("opentelemetry-proto",),
     "notebook": ("ipython", "ipykernel"),
     "redis": ("redis",),
+    "mcp": ("mcp",),
     "postgres": ("psycopg",),
+    "sentences": ("tokenizers",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 
@@ -155,6 +160,24 @@ def _stacks(config: Config) -> Iterator[Finding]:
                 yield Finding(sign, f"lm.{role}", f"{name:11}{what}")
 
 
+def _tools(config: Config) -> Iterator[Finding]:
+    """Servers of tools: those of this computer are asked what they have, others are only told."""
+    from ..tools import configured
+
+    for name in config.tools:
+        try:
+            with configured(name, config) as server:
+                if server.place.is_elsewhere:
+                    server.place.headers()
+                    told = f"{server.place.where}: another host, not asked by doctor"
+                else:
+                    told = ", ".join(str(tool.name) for tool in server.tools()) or "no tools"
+        except CompilmError as error:
+            yield Finding("xx", f"tools.{name}", str(error))
+        else:
+            yield Finding("ok", f"tools.{name}", told)
+
+
 def _journal(config: Config) -> Iterator[Finding]:
     path = journal_path(config)
     folder = next(one for one in (path.parent, *path.parents) if one.exists())
@@ -209,6 +232,7 @@ _LOOKS: tuple[Callable[[Config], Iterator[Finding]], ...] = (
     _configured,
     _keys,
     _stacks,
+    _tools,
     _journal,
     _traces,
     _embedded,

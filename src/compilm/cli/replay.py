@@ -71,7 +71,8 @@ def _outcome(
         out.note(f"{artifact} is another artifact than the one that ran: its prompts may differ")
     caller = Caller(load(found, program, roles=replay.roles))
     try:
-        outputs, error = caller.answer(replay.inputs), None
+        with replay.offline():
+            outputs, error = caller.answer(replay.inputs), None
     except Exception as raised:  # border: how the recorded call ended is compared with it
         outputs, error = None, type(raised).__name__
         if not replay.missing and error != replay.trace.root.error:

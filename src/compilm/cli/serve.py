@@ -41,6 +41,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         import uvicorn
     except ImportError as error:
         raise MissingExtra("uvicorn", extra="serve", purpose="serve over HTTP") from error
+    from ..runtime.garbage import settle
     from ..runtime.http.app import create_app
 
     flags = {"program": args.program, "runtime.concurrency": args.concurrency}
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
         # these let the process end with 0.
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, lambda *_: None)
+        settle()
         with closing(runtime):
             uvicorn.Server(settings).run(sockets=[listening])
     out.note("stopped")

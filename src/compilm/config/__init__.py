@@ -18,6 +18,7 @@ from .settings import (
     Row,
     RuntimeSettings,
     SplitSettings,
+    ToolSettings,
     TrackSettings,
 )
 from .values import parse_budget
@@ -31,6 +32,7 @@ __all__ = [
     "Row",
     "RuntimeSettings",
     "SplitSettings",
+    "ToolSettings",
     "TrackSettings",
     "find_file",
     "load_config",

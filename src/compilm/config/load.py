@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigError
 from .file import File, find_file, named_file
+from .secrets import refuse_secrets
 from .settings import (
     CompileSettings,
     Config,
@@ -19,15 +20,18 @@ from .settings import (
     GateSettings,
     RoleSettings,
     RuntimeSettings,
+    ToolSettings,
     TrackSettings,
 )
-from .values import KEYS, PATHS, ROLE_KEYS, SECTIONS, TOP, Wrong, is_text, reader, refuse_secrets
+from .values import KEYS, PATHS, ROLE_KEYS, SECTIONS, TOOL_KEYS, TOP, Wrong, is_text, reader
 
 __all__ = ["load_config"]
 
 _Settings = TypeVar("_Settings")
 # "org/name" is a data set of the hub, as a URL is an address: neither is a path of this machine.
 _HUB = re.compile(r"[\w.-]+/(?!.*\.(jsonl?|ndjson|csv|tsv|parquet|db)$)[\w.-]+|\w+://.*")
+_BELOW = {"lm": ROLE_KEYS, "tools": TOOL_KEYS}
+_SHORT = {"lm": "model", "tools": "url"}  # what a text stands for where a table could be
 _FLAGS = {"compile.level": "-O", "track.mlflow": "--track"}
 
 
@@ -57,8 +61,8 @@ class _Layered:
 
 def _unknown(key: str, origin: str) -> ConfigError:
     head, _, last = key.rpartition(".")
-    role = head.startswith("lm.")
-    known = [f"{head}.{name}" for name in ROLE_KEYS] if role else [*KEYS, *SECTIONS]
+    named = _BELOW.get(head.partition(".")[0])
+    known = [f"{head}.{name}" for name in named] if named else [*KEYS, *SECTIONS]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if not near and last:
         near = [name for name in known if name.rsplit(".", 1)[-1] == last][:1]
@@ -74,9 +78,9 @@ def _flatten(table: Mapping[str, Any], place: Callable[[str], str]) -> Iterator[
         if not isinstance(value, dict):
             raise ConfigError(f"{place(name)}: {name} is {value!r}; expected a table, [{name}]")
         for inner, item in value.items():
-            if name == "lm":
-                settings = item if isinstance(item, dict) else {"model": item}
-                yield from ((f"lm.{inner}.{key}", v) for key, v in settings.items())
+            if name in _BELOW:
+                settings = item if isinstance(item, dict) else {_SHORT[name]: item}
+                yield from ((f"{name}.{inner}.{key}", v) for key, v in settings.items())
             else:
                 yield f"{name}.{inner}", item
 
@@ -127,9 +131,10 @@ def _env_key(name: str) -> str | None:
     """The dotted key that an environment variable means; None where it is not ours."""
     rest = name.removeprefix("COMPILM_").lower()
     section, _, inner = rest.partition("_")
-    if section == "lm":
-        ends = [key for key in ROLE_KEYS if inner.endswith(f"_{key}")]
-        return f"lm.{inner[: -len(ends[0]) - 1]}.{ends[0]}" if ends else f"lm.{inner}"
+    if named := _BELOW.get(section):
+        ends = sorted((key for key in named if inner.endswith(f"_{key}")), key=len)
+        whole = f"{inner[: -len(ends[-1]) - 1]}.{ends[-1]}" if ends else inner
+        return f"{section}.{whole}"
     if section in SECTIONS:
         return f"{section}.{inner}"
     near = difflib.get_close_matches(rest, TOP, n=1, cutoff=0.8)
@@ -230,7 +235,6 @@ def _prefer(layered: _Layered, one: str, other: str) -> None:
 
 def _assemble(layered: _Layered, file: File | None, target: str | None, cwd: Path) -> Config:
     values = layered.values
-    roles = dict.fromkeys(key.split(".")[1] for key in values if key.startswith("lm."))
     targets = tuple(file.table.get("target", {})) if file is not None else ()
     folder = file.path.parent if file is not None else cwd
     runtime = _section(RuntimeSettings, "runtime", values)
@@ -239,7 +243,8 @@ def _assemble(layered: _Layered, file: File | None, target: str | None, cwd: Pat
     return Config(
         **{key: values[key] for key in TOP if key in values},
         data=_section(DataSettings, "data", values),
-        lm={role: _section(RoleSettings, f"lm.{role}", values) for role in roles},
+        lm=_sections(RoleSettings, "lm", values),
+        tools=_sections(ToolSettings, "tools", values),
         compile=_section(CompileSettings, "compile", values),
         gate=_section(GateSettings, "gate", values),
         runtime=runtime,
@@ -251,6 +256,14 @@ def _assemble(layered: _Layered, file: File | None, target: str | None, cwd: Pat
         targets=targets,
         origins=layered.origins,
     )
+
+
+def _sections(
+    kind: type[_Settings], prefix: str, values: Mapping[str, Any]
+) -> dict[str, _Settings]:
+    """The sections below a section, by name: those of `[lm.ROLE]` by role."""
+    names = dict.fromkeys(key.split(".")[1] for key in values if key.startswith(f"{prefix}."))
+    return {name: _section(kind, f"{prefix}.{name}", values) for name in names}
 
 
 def _section(kind: type[_Settings], prefix: str, values: Mapping[str, Any]) -> _Settings:

@@ -16,6 +16,7 @@ __all__ = [
     "Row",
     "RuntimeSettings",
     "SplitSettings",
+    "ToolSettings",
     "TrackSettings",
 ]
 
@@ -41,6 +42,28 @@ class RoleSettings:
     engine: str = "dspy"
     api: str | tuple[str, ...] | None = None
     order: str = "given"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """An MCP server: a `command` that is started, or a `url` that is asked.
+
+    `env` names the variables that the command gets; `key_env` the one with the bearer token of a
+    `url`. Another host is asked only with `remote`. `only` names the tools that are taken,
+    `idempotent` those that may be called again, `timeout` is seconds a call, `log` the file for
+    what the command complains of.
+    """
+
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    env: tuple[str, ...] = ()
+    key_env: str | None = None
+    cwd: str | None = None
+    log: str | None = None
+    remote: bool = False
+    only: tuple[str, ...] | None = None
+    idempotent: tuple[str, ...] | None = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +125,10 @@ class RuntimeSettings:
     """What stands between a program and its providers when it is served; times are seconds.
 
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
-    attempt, `deadline` for a call in all. `attempts` are the rounds over a role's models, each
-    asked once a round. `breaker` failures in a row keep a model from being asked for a while.
-    With `resume`, a stream of text that breaks off is gone on with by the next model.
+    attempt, `deadline` for a call in all, `tool_timeout` for a call of a tool. `attempts` are the
+    rounds over a role's models, each asked once a round. `breaker` failures in a row keep a model
+    from being asked for a while. With `resume`, a stream of text that breaks off is gone on with
+    by the next model.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
@@ -143,6 +167,7 @@ class RuntimeSettings:
     trace_path: str | None = None
     reviews: str | None = None
     rendering: str = "ahead"
+    tool_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +201,7 @@ class Config:
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     data: DataSettings = field(default_factory=DataSettings)
     lm: Mapping[str, RoleSettings] = field(default_factory=dict)
+    tools: Mapping[str, ToolSettings] = field(default_factory=dict)
     compile: CompileSettings = field(default_factory=CompileSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
@@ -208,8 +234,10 @@ class Config:
         return tuple(found)
 
     def _rows(self, key: str, value: Any) -> list[Row]:
-        if key == "lm":
-            return [row for role, set_ in value.items() for row in self._rows(f"lm.{role}", set_)]
+        if key in ("lm", "tools"):
+            return [
+                row for name, set_ in value.items() for row in self._rows(f"{key}.{name}", set_)
+            ]
         if is_dataclass(value) and key != "data.split":
             inner = ((f"{key}.{item.name}", getattr(value, item.name)) for item in fields(value))
             return [row for name, one in inner for row in self._rows(name, one)]

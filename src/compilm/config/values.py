@@ -16,12 +16,12 @@ __all__ = [
     "PATHS",
     "ROLE_KEYS",
     "SECTIONS",
+    "TOOL_KEYS",
     "TOP",
     "Wrong",
     "is_text",
     "parse_budget",
     "reader",
-    "refuse_secrets",
 ]
 
 
@@ -235,6 +235,19 @@ ROLE_KEYS: dict[str, Callable[[Any], Any]] = {
     "order": _one_of("given", "cost", "latency"),
     "api": _one_of_each("chat", "responses", "messages"),
 }
+TOOL_KEYS: dict[str, Callable[[Any], Any]] = {
+    "command": _texts,
+    "url": _text,
+    "env": _texts,
+    "key_env": _text,
+    "cwd": _text,
+    "log": _text,
+    "remote": _flag,
+    "only": _texts,
+    "idempotent": _texts,
+    "timeout": _number(0.001, 86_400),
+}
+_NAMED = {"lm": ROLE_KEYS, "tools": TOOL_KEYS}  # sections of sections, as [lm.ROLE]
 KEYS: dict[str, Callable[[Any], Any]] = {
     "program": _text,
     "name": _text,
@@ -267,6 +280,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.concurrency": _whole(1, 4096),
     "runtime.timeout": _number(0.001, 86_400),
     "runtime.deadline": _number(0.001, 86_400),
+    "runtime.tool_timeout": _number(0.001, 86_400),
     "runtime.attempts": _whole(1, 100),
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
@@ -290,7 +304,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "track.mlflow": _text,
 }
 TOP = ("program", "name", "args", "metric", "prices")
-SECTIONS = ("data", "lm", "compile", "gate", "runtime", "track")
+SECTIONS = ("data", "lm", "tools", "compile", "gate", "runtime", "track")
 PATHS = {
     *("data.path", "data.train", "data.val", "data.test"),
     *("compile.out", "compile.journal", "runtime.cache_path", "runtime.trace_path"),
@@ -304,18 +318,9 @@ def reader(key: str) -> Callable[[Any], Any] | None:
     (3, None)
     """
     parts = key.split(".")
-    if len(parts) == 3 and parts[0] == "lm" and parts[1]:
-        return ROLE_KEYS.get(parts[2])
+    if len(parts) == 3 and parts[0] in _NAMED and parts[1]:
+        return _NAMED[parts[0]].get(parts[2])
     return KEYS.get(key)
-
-
-_SECRET_NAME = re.compile(
-    r"(api[_-]?key|secret([_-]?key)?|password|((auth|access|api|bearer)[_-]?)?token)", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(
-    r"(sk|rk)-(?=[^/]*\d)[\w-]{16,}|(gsk|xai|hf|gh[opsu])[-_](?=\w*\d)[A-Za-z0-9]{20,}"
-    r"|AIza[\w-]{30,}|AKIA[0-9A-Z]{16}|Bearer\s.+"
-)
 
 
 def is_text(key: str) -> bool:
@@ -325,25 +330,3 @@ def is_text(key: str) -> bool:
     (True, False)
     """
     return reader(key) is _text
-
-
-def refuse_secrets(value: Any, key: str, place: str) -> None:
-    """Raise `ConfigError` where a key's name or a value looks like a secret; never repeat it.
-
-    >>> refuse_secrets({"model": "openai/gpt-5-mini"}, "lm.default", "compilm.toml")
-    """
-    name = key.rsplit(".", 1)[-1]
-    if isinstance(value, dict):
-        for inner, item in value.items():
-            refuse_secrets(item, f"{key}.{inner}" if key else inner, place)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            refuse_secrets(item, f"{key}[]", place)
-    elif _SECRET_NAME.fullmatch(name) or (
-        isinstance(value, str) and _SECRET_VALUE.fullmatch(value.strip())
-    ):
-        raise ConfigError(
-            f"{place}: {key!r} looks like a key or password (its value is not repeated here). "
-            "Keys come only from the environment: remove it, set the provider's variable, and "
-            "name that variable with key_env if it is not the usual one"
-        )

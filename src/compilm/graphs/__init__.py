@@ -1,5 +1,6 @@
 """Graphs: programs that are drawn, paused, resumed, and compiled like any other."""
 
+from .agents import agent
 from .edges import END, Choice
 from .graph import Graph
 from .maps import Map
@@ -7,5 +8,23 @@ from .nodes import Node
 from .pauses import Pause, Paused
 from .progress import Event
 from .runs import Runs
+from .teams import Member, handoff, supervisor
+from .threads import Thread, Threads
 
-__all__ = ["END", "Choice", "Event", "Graph", "Map", "Node", "Pause", "Paused", "Runs"]
+__all__ = [
+    "END",
+    "Choice",
+    "Event",
+    "Graph",
+    "Map",
+    "Member",
+    "Node",
+    "Pause",
+    "Paused",
+    "Runs",
+    "Thread",
+    "Threads",
+    "agent",
+    "handoff",
+    "supervisor",
+]

@@ -152,10 +152,14 @@ def _spot(
         raise ProgramError(f"node {name!r} has an effect: what it did cannot come from a cache")
     writes = policy.writes if policy.writes is not None else writes_of(step)
     join = join_of(after, edge) if isinstance(edge, tuple) else END
-    plain = (policy.timeout, policy.cache) == (None, None) and not (policy.retries or policy.effect)
+    bounds = (policy.timeout, policy.cache, policy.accept)
+    plain = bounds == (None, None, None) and not (policy.retries or policy.effect)
     function = step.function if isinstance(step, Function) else None
     is_async = inspect.iscoroutinefunction(function)
-    return Spot(wants, writes, policy, edge, join, plain, function, is_async)
+    is_simple = plain and function is not None and not is_async
+    return Spot(
+        wants, writes, policy, edge, join, policy.writes, plain, is_simple, function, is_async
+    )
 
 
 def _check_branches(

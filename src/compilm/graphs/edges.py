@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import ProgramError
+from ..errors import GraphStuck
 
 __all__ = ["END", "Choice", "Edge", "targets"]
 
@@ -25,7 +25,7 @@ class Choice:
     'draft'
     >>> edge.target({"verdict": "hm"})
     Traceback (most recent call last):
-    compilm.errors.ProgramError: 'verdict' is 'hm', which is none of 'good', 'redo': ...
+    compilm.errors.GraphStuck: 'verdict' is 'hm', which is none of 'good', 'redo': ...
     """
 
     field: str
@@ -38,7 +38,7 @@ class Choice:
         found = self.cases.get(value) if isinstance(value, Hashable) else None
         found = found or self.otherwise
         if found is None:
-            raise ProgramError(
+            raise GraphStuck(
                 f"{self.field!r} is {value!r}, which is none of "
                 f"{', '.join(map(repr, self.cases))}: give the choice an otherwise="
             )

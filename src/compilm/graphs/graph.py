@@ -113,6 +113,11 @@ class Graph(dspy.Module):
         self._check_outputs()
 
     @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out."""
+        return self.wants.optional
+
+    @property
     def writes(self) -> tuple[str, ...] | None:
         """The keys of its prediction, or `None` where they are not known before a run."""
         if self.outputs is not None:
@@ -176,27 +181,28 @@ class Graph(dspy.Module):
     def run(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """A call whose finished steps are kept in `progress`, and found there."""
         try:
-            return self._prediction(drive(self._walk(inputs, Place("", "", progress))).written)
+            walked = drive(_way(self, inputs, Place("", "", progress)))
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
+            return self._stopped(pause, inputs, progress)
+        return dspy.Prediction(**_outputs(self, walked.written))
 
     async def arun(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """As `run`, in a task."""
         try:
-            walked = await adrive(self._walk(inputs, Place("", "", progress)))
+            walked = await adrive(_way(self, inputs, Place("", "", progress)))
         except Pause as pause:
-            return _stopped(pause, inputs, progress)
-        return self._prediction(walked.written)
+            return self._stopped(pause, inputs, progress)
+        return dspy.Prediction(**_outputs(self, walked.written))
 
     def within(self, inputs: Mapping[str, Any], name: str, place: Place) -> Mapping[str, Any]:
         """As a node `name` of another graph: a pause is one of that graph."""
-        return self._outputs(drive(self._walk(inputs, place.inner(name))).written)
+        return _outputs(self, drive(_way(self, inputs, place.inner(name))).written)
 
     async def awithin(
         self, inputs: Mapping[str, Any], name: str, place: Place
     ) -> Mapping[str, Any]:
         """As `within`, in a task."""
-        return self._outputs((await adrive(self._walk(inputs, place.inner(name)))).written)
+        return _outputs(self, (await adrive(_way(self, inputs, place.inner(name)))).written)
 
     def outline(self) -> Outline:
         """Its boxes and arrows, to be drawn: `outline().mermaid()` is the text of a flowchart."""
@@ -233,26 +239,18 @@ class Graph(dspy.Module):
                 new.__dict__[key] = value if key in _SHARED else copy.deepcopy(value, memo)
         return new
 
-    def _walk(self, inputs: Mapping[str, Any], place: Place) -> Walk:
-        wants = self.wants
-        missing = [key for key in wants.required if key not in inputs]
-        unknown = [] if wants.anything else [key for key in inputs if key not in wants.names]
-        if missing or unknown:
-            told = [f"{key!r} is missing" for key in missing]
-            told += [f"{key!r} is unknown{meant(key, self.inputs)}" for key in unknown]
-            raise ProgramError(
-                f"the graph cannot be called so: {', '.join(told)}; its inputs are "
-                f"{', '.join(self.inputs) or 'none'}"
-            )
-        return walk(self, place, dict(inputs), at=self.start)
-
-    def _outputs(self, written: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.outputs is None:
-            return written
-        return {key: written.get(key) for key in self.outputs}
-
-    def _prediction(self, written: Mapping[str, Any]) -> dspy.Prediction:
-        return dspy.Prediction(**self._outputs(written))
+    def _stopped(self, pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
+        if progress.tell is not None:
+            told = {"question": pause.question, **pause.details}
+            progress.tell("paused", pause.node, pause.step, told)
+        return paused_of(
+            pause,
+            inputs=inputs,
+            done=progress.done,
+            answers=progress.answers,
+            run=progress.id,
+            outputs=self.outputs or (),
+        )
 
     def _check_outputs(self) -> None:
         known = [spot.writes for spot in self.plan.values()]
@@ -266,6 +264,31 @@ class Graph(dspy.Module):
                 raise ProgramError(f"no node writes the output {key!r}{meant(key, written)}")
 
 
+# A module's own way to its attributes costs half a microsecond each: what every call needs is read
+# from `vars`.
+
+
+def _way(graph: Graph, inputs: Mapping[str, Any], place: Place) -> Walk:
+    """The whole way of a run with these inputs, if they are right."""
+    held = vars(graph)
+    wants: Wants = held["wants"]
+    missing = [key for key in wants.required if key not in inputs]
+    unknown = [] if wants.anything else [key for key in inputs if key not in wants.names]
+    if missing or unknown:
+        told = [f"{key!r} is missing" for key in missing]
+        told += [f"{key!r} is unknown{meant(key, graph.inputs)}" for key in unknown]
+        raise ProgramError(
+            f"the graph cannot be called so: {', '.join(told)}; its inputs are "
+            f"{', '.join(graph.inputs) or 'none'}"
+        )
+    return walk(graph, place, dict(inputs), at=held["start"])
+
+
+def _outputs(graph: Graph, written: Mapping[str, Any]) -> Mapping[str, Any]:
+    outputs: tuple[str, ...] | None = vars(graph)["outputs"]
+    return written if outputs is None else {key: written.get(key) for key in outputs}
+
+
 def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
     if isinstance(node, Node):
         return as_module(name, node.step), policy_of(node)
@@ -274,15 +297,6 @@ def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
 
 def _edge(edge: Any) -> Edge:
     return tuple(edge) if isinstance(edge, list) else edge
-
-
-def _stopped(pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
-    if progress.tell is not None:
-        told = {"question": pause.question, **pause.details}
-        progress.tell("paused", pause.node, pause.step, told)
-    return paused_of(
-        pause, inputs=inputs, done=progress.done, answers=progress.answers, run=progress.id
-    )
 
 
 def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:

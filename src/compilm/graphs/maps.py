@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from ..errors import ProgramError
+from ..errors import GraphStuck, ProgramError
 from .nodes import Step, as_module
 from .pauses import Pause
 from .perform import acalled, called
@@ -103,7 +103,7 @@ class Map(dspy.Module):
     def _items(self, inputs: Mapping[str, Any]) -> Any:
         items = inputs.get(self.over)
         if not isinstance(items, list | tuple):
-            raise ProgramError(
+            raise GraphStuck(
                 f"Map(over={self.over!r}) needs a list there and found a {type(items).__name__}"
             )
         return items

@@ -12,6 +12,7 @@ import dspy
 from .edges import END, Choice, Edge, targets
 from .nodes import Function, Policy
 from .pauses import Paused
+from .plan import next_of
 from .progress import Done, Event
 from .records import Kept
 
@@ -105,9 +106,13 @@ def way_of(graph: Graph, run: Kept | Paused | Iterable[Event]) -> Way:
     steps, waits, has_ended = _steps(run)
     chains = _chains(steps)
     arrows = set(_taken(graph, chains, ends=END if has_ended else ""))
+    waits = waits.partition(".")[0]
+    for last in (chain[-1][1] for chain in chains.values()):
+        if waits in next_of(graph.edges, graph.policies, last.node):
+            arrows.add((last.node, waits))
     nodes = dict.fromkeys(done.node for chain in chains.values() for _, done in chain)
     failed = {done.node for chain in chains.values() for _, done in chain if done.failed}
-    return Way(tuple(nodes), frozenset(arrows), frozenset(failed), waits.partition(".")[0])
+    return Way(tuple(nodes), frozenset(arrows), frozenset(failed), waits)
 
 
 Chains = Mapping[str, Sequence[tuple[int, Done]]]

@@ -44,7 +44,8 @@ class Paused:
     node is a name, with the names of the graphs around it (`desk.approve`); step is its place in
     the run; state is what was known there. `done` holds what every finished step gave, so that
     nothing is run twice; `answers` what was answered to steps that are not finished. run is the
-    id of a durable run, else empty.
+    id of a durable run, else empty. Where a prediction is expected, it has the graph's declared
+    outputs, all `None`: `outputs` names them.
 
     >>> paused = Paused("Send it?", node="ask", step="1", state={"draft": "Hello."})
     >>> Paused.from_json(paused.to_json()) == paused
@@ -60,10 +61,28 @@ class Paused:
     done: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
+    outputs: tuple[str, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "outputs" or name not in self.outputs:
+            raise AttributeError(f"the run is paused ({self.question!r}) and has no {name!r}")
+        return None
+
+    def toDict(self) -> dict[str, Any]:
+        """As a program's answer: no output yet, and what is asked; nothing of the state."""
+        names = ("question", "details", "node", "run")
+        asked = {name: getattr(self, name) for name in names}
+        return {**dict.fromkeys(self.outputs), "paused": asked}
+
+    def items(self) -> Any:
+        """The items of `toDict`, as a prediction has them."""
+        return self.toDict().items()
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {
+            "outputs": list(self.outputs)
+        }
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Paused:
@@ -73,7 +92,7 @@ class Paused:
             raise ProgramError(
                 f"this is no paused run: {unknown!r}; give what Paused.to_json() returned"
             )
-        return cls(**body)
+        return cls(**{**body, "outputs": tuple(body.get("outputs", ()))})
 
 
 def paused_of(
@@ -83,6 +102,7 @@ def paused_of(
     done: Mapping[str, Any],
     answers: Mapping[str, Any],
     run: str = "",
+    outputs: tuple[str, ...] = (),
 ) -> Paused:
     """The paused run as plain data; what has no JSON form is an error that names it."""
     return Paused(
@@ -95,6 +115,7 @@ def paused_of(
         {step: one.to_json() for step, one in done.items()},
         {step: plain_values(given, "an answer") for step, given in answers.items()},
         run,
+        outputs,
     )
 
 

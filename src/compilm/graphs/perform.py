@@ -38,7 +38,7 @@ def drive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if isinstance(asked, Task):
+            if type(asked) is Task:
                 asked = walk.send(perform(asked))
             else:
                 asked = walk.send(side_by_side([_driven(branch) for branch in asked]))
@@ -52,7 +52,7 @@ async def adrive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if isinstance(asked, Task):
+            if type(asked) is Task:
                 asked = walk.send(await aperform(asked))
             else:
                 asked = walk.send(await aside_by_side([_adriven(branch) for branch in asked]))
@@ -71,15 +71,20 @@ def _adriven(walk: Walk) -> Callable[[], Coroutine[Any, Any, Walked]]:
 
 def perform(task: Task) -> Done:
     """The step's outcome, kept."""
-    _, name, spot, _, place = task
-    step, names, progress = place
+    _, name, spot, _, step, names, progress = task
     if progress.tell is not None:
         progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
-        update = held(task, inputs, update_of(output, name, spot.policy.writes))
-        done = Done(names + name, update)
+        if spot.is_simple:
+            output = spot.function(**inputs)
+        else:
+            output = call(task, inputs) if spot.is_plain else attempted(task, inputs, call)
+        if type(output) is not dict or spot.only is not None:
+            output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = held(task, inputs, output)
+        done = Done(names + name, output)
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
@@ -90,8 +95,7 @@ def perform(task: Task) -> Done:
 
 async def aperform(task: Task) -> Done:
     """As `perform`, in a task."""
-    _, name, spot, _, place = task
-    step, names, progress = place
+    _, name, spot, _, step, names, progress = task
     if progress.tell is not None:
         progress.tell("started", names + name, step, {})
     try:
@@ -100,7 +104,7 @@ async def aperform(task: Task) -> Done:
             output = await acall(task, inputs)
         else:
             output = await aattempted(task, inputs, acall)
-        update = await aheld(task, inputs, update_of(output, name, spot.policy.writes))
+        update = await aheld(task, inputs, update_of(output, name, spot.only))
         done = Done(names + name, update)
     except Pause as pause:
         pause.at(names + name, step, task.state)
@@ -112,14 +116,13 @@ async def aperform(task: Task) -> Done:
 
 def call(task: Task, inputs: Mapping[str, Any]) -> Any:
     """What the step gives for these inputs, in this thread."""
-    spot = task.spot
-    if spot.function is not None and not spot.is_async:
-        return spot.function(**inputs)
     return called(task.graph.nodes[task.name], inputs, task.name, task.place)
 
 
 async def acall(task: Task, inputs: Mapping[str, Any]) -> Any:
     """As `call`, awaited."""
+    if task.spot.is_async and task.spot.function is not None:
+        return await task.spot.function(**inputs)
     return await acalled(task.graph.nodes[task.name], inputs, task.name, task.place)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .edges import END, Choice, Edge, targets
@@ -24,8 +24,10 @@ class Spot(NamedTuple):
     policy: Policy
     edge: Edge
     join: str = END
+    only: tuple[str, ...] | None = None  # the keys that may be written, where the policy says so
     is_plain: bool = True  # nothing in the policy has to be done
-    function: Callable[..., Any] | None = None
+    is_simple: bool = False  # and it is a function that need not be awaited
+    function: Any = None  # a callable or None
     is_async: bool = False
 
 

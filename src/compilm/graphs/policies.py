@@ -30,7 +30,7 @@ _LASTING = (UsageError, BudgetExceeded, ProviderRejected)  # another attempt wou
 
 def attempted(task: Task, inputs: Mapping[str, Any], call: Call) -> Any:
     """What the first attempt gives that succeeds, or what the cache holds."""
-    graph, name, spot, _, _ = task
+    graph, name, spot = task.graph, task.name, task.spot
     remembered = _Remembered(task, inputs)
     if remembered.value is not None:
         return remembered.value
@@ -50,7 +50,7 @@ def attempted(task: Task, inputs: Mapping[str, Any], call: Call) -> Any:
 
 async def aattempted(task: Task, inputs: Mapping[str, Any], call: AsyncCall) -> Any:
     """As `attempted`, in a task."""
-    graph, name, spot, _, _ = task
+    graph, name, spot = task.graph, task.name, task.spot
     remembered = _Remembered(task, inputs)
     if remembered.value is not None:
         return remembered.value
@@ -86,16 +86,16 @@ class _Remembered:
 
 
 def _begins(task: Task, is_safe: bool) -> None:
-    names, progress = task.place.names, task.place.progress
+    names, progress = task.names, task.progress
     if task.spot.policy.effect and progress.begin is not None:
-        progress.begin(task.place.step, names + task.name, is_safe)
+        progress.begin(task.step, names + task.name, is_safe)
 
 
 def falls_back(error: Exception, task: Task) -> Done:
     """The step as one that failed, if its node has a fallback; else the error, with its place."""
-    name = task.place.names + task.name
+    name = task.names + task.name
     if task.graph.plan[task.name].policy.fallback is None:
-        error.add_note(f"in node {name!r}, step {task.place.step}")
+        error.add_note(f"in node {name!r}, step {task.step}")
         raise error
     failure = {"node": name, "error": type(error).__name__, "message": str(error)[:_MOST]}
     return Done(name, {FAILURE: failure}, failed=True)
@@ -103,7 +103,7 @@ def falls_back(error: Exception, task: Task) -> Done:
 
 def _wait(task: Task, attempt: int, error: Exception) -> float:
     """Seconds before another attempt; raises the error where none is made."""
-    graph, name, _, _, (step, names, progress) = task
+    graph, name, _, _, step, names, progress = task
     if isinstance(error, _LASTING) or attempt > graph.policies[name].retries:
         raise error
     chance = rng(0, "graph retry", progress.id, step, attempt)

@@ -26,7 +26,7 @@ KINDS = (
 
 Status = Literal["new", "unfinished", "paused", "failed", "finished"]
 
-_ID = re.compile(r"[\w.@:+-]{1,200}")
+_ID = re.compile(r"[\w.@:+-]+")
 
 
 @dataclass(slots=True)
@@ -45,15 +45,15 @@ class Kept:
     failure: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checked_id(run: str) -> str:
+def checked_id(run: str, most: int = 200) -> str:
     """The id, if it can be one: it names a lock file too.
 
     >>> checked_id("claim-17.2")
     'claim-17.2'
     """
-    if not isinstance(run, str) or not _ID.fullmatch(run):
+    if not isinstance(run, str) or len(run) > most or not _ID.fullmatch(run):
         raise ProgramError(
-            f"{run!r} cannot be an id: use up to 200 letters, digits and any of . _ - : @ +"
+            f"{run!r} cannot be an id: use up to {most} letters, digits and any of . _ - : @ +"
         )
     return run
 

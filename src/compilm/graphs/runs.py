@@ -262,4 +262,5 @@ class _Taken:
             done={step: done.to_json() for step, done in kept.done.items()},
             answers={step: plain_values(one, "an answer") for step, one in kept.answers.items()},
             run=kept.run,
+            outputs=self._graph.outputs or (),
         )

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ..errors import ProgramError
+from ..errors import GraphStuck, ProgramError
 from .edges import END, Choice
 from .merging import merged
-from .progress import Done, Place
+from .progress import Done, Place, Progress
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -32,7 +32,14 @@ class Task(NamedTuple):
     name: str
     spot: Spot
     state: State
-    place: Place
+    step: str
+    names: str
+    progress: Progress
+
+    @property
+    def place(self) -> Place:
+        """Where it is, for what has steps of its own there."""
+        return Place(self.step, self.names, self.progress)
 
 
 class Walked(NamedTuple):
@@ -49,12 +56,13 @@ def walk(
     graph: Graph, place: Place, state: State, *, at: str, until: str = END, steps: int = 0
 ) -> Walk:
     """The way from node `at` to `until`. `place.step` is what its steps' places begin with."""
-    spots, most = graph.plan, graph.max_steps
+    held = vars(graph)
+    spots, most = held["plan"], held["max_steps"]
     prefix, names, progress = place
     finished, written = progress.done, State()
     while at != until:
         if steps >= most:
-            raise ProgramError(
+            raise GraphStuck(
                 f"stopped before node {names + at!r}: max_steps={most} steps were taken; if its "
                 "loop is meant to go on longer, raise it"
             )
@@ -62,7 +70,7 @@ def walk(
         spot = spots[at]
         done: Done | None = finished.get(step)
         if done is None:
-            done = yield Task(graph, at, spot, state, Place(step, names, progress))
+            done = yield Task(graph, at, spot, state, step, names, progress)
         elif done.node != names + at:
             raise ProgramError(
                 f"step {step} of this run was node {done.node!r} and would now be {names + at!r}: "
@@ -98,15 +106,17 @@ def walk(
 
 def inputs_of(task: Task) -> Mapping[str, Any]:
     """What the step is given: what it wants of the state, answers, and its idempotency key."""
-    _, name, spot, state, (step, names, progress) = task
+    _, name, spot, state, step, names, progress = task
     wants = spot.wants
+    inputs: State = {}
     if wants.anything:
-        inputs = dict(state)
+        inputs.update(state)
     else:
         try:
-            inputs = {key: state[key] for key in wants.required}
+            for key in wants.required:
+                inputs[key] = state[key]
         except KeyError as error:
-            raise ProgramError(
+            raise GraphStuck(
                 f"node {names + name!r} reads {error.args[0]!r}, which is not in the state on "
                 f"this way; there are {', '.join(sorted(state)) or 'no keys'}"
             ) from None

@@ -34,7 +34,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """What may be written down.
 
-        >>> Verdict("length", False, 0.0, "3 sentences, at most 2", advice="Too long: ...").to_json()
+        >>> Verdict("length", False, 0.0, "3 sentences, at most 2").to_json()
         {'check': 'length', 'passed': False, 'score': 0.0, 'reason': '3 sentences, at most 2'}
         """
         told: dict[str, Any] = {"check": self.check, "passed": self.passed, "score": self.score}

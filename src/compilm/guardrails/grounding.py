@@ -1,4 +1,4 @@
-"""The grounding check: every sentence of an answer cites what supports it, and is supported by it."""
+"""The grounding check: every sentence of an answer cites a source, and is supported by it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Grounded(Check):
         exempt: sentences that need no support, as they stand ("I do not know.").
 
     >>> check = Grounded("answer", "passages")
-    >>> told = check(passages=["The fee is 3 euros."], answer="The fee is 3 euros [1]. It is 5 euros [1].")
+    >>> said = "The fee is 3 euros [1]. It is 5 euros [1]."
+    >>> told = check(passages=["The fee is 3 euros."], answer=said)
     >>> told.passed, told.reason
     (False, 'sentence 2: a number that its source does not have')
     """

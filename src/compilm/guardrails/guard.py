@@ -112,6 +112,11 @@ class Guard(dspy.Module):
             raise UsageError("then= says what happens when retries are used up: not 'retry'")
         self._answer, self._refusal, self._attempts = answer, refusal, attempts
 
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out, where the program says so."""
+        return tuple(getattr(self.program, "optional_inputs", ()))
+
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """The program's prediction, if it passes; else what `on_fail` says."""
         steps, result = self._steps(inputs), None
@@ -119,7 +124,7 @@ class Guard(dspy.Module):
             try:
                 step = steps.send(result)
             except StopIteration as ended:
-                return ended.value  # type: ignore[no-any-return]
+                return ended.value
             if isinstance(step, _Examine):
                 result = step.check.examine(step.inputs, step.outputs)
             else:
@@ -133,7 +138,7 @@ class Guard(dspy.Module):
             try:
                 step = steps.send(result)
             except StopIteration as ended:
-                return ended.value  # type: ignore[no-any-return]
+                return ended.value
             if isinstance(step, _Examine):
                 result = await step.check.aexamine(step.inputs, step.outputs)
                 continue
@@ -153,7 +158,8 @@ class Guard(dspy.Module):
         return (yield from self._answered(given, verdicts))
 
     def _answered(self, given: Mapping[str, Any], verdicts: list[Verdict]) -> _Steps:
-        advice, action, fields = "", "", ()
+        advice, action = "", ""
+        fields: tuple[str, ...] = ()
         for attempt in range(1, self._attempts + 1):
             prediction = yield _Ask(self.program, given, advice, fields)
             failed, action, outputs = yield from self._judged(prediction, given, verdicts)

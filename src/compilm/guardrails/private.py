@@ -32,8 +32,8 @@ class NoIdentifiers(Check):
     name = "identifiers"
 
     def __init__(
-        self, fields: Iterable[str], *, given_in: Iterable[str] = (), detector: Detector | None = None,
-        mask: bool = False, name: str = "identifiers",
+        self, fields: Iterable[str], *, given_in: Iterable[str] = (),
+        detector: Detector | None = None, mask: bool = False, name: str = "identifiers",
     ) -> None:  # fmt: skip
         super().__init__()
         if isinstance(fields, str) or isinstance(given_in, str):

@@ -25,11 +25,11 @@ class _Opened(dspy.Module):
     def __init__(self, owner: Redacted, vault: Vault) -> None:
         super().__init__()
         self.program = owner.program
-        self._within = lambda: owner.within(vault)
+        self._owner, self._vault = owner, vault
 
     async def aforward(self, **hidden: Any) -> Any:
         """The program's prediction."""
-        with self._within():
+        with self._owner.within(self._vault):
             return await acalled(self.program, hidden)
 
 

@@ -24,7 +24,9 @@ class Support(Enum):
     LITTLE = "words that its source does not have"
 
 
-_CITATION = re.compile(r"\[\s*([\w.:#-]{1,40}(?:\s*[,;]\s*[\w.:#-]{1,40})*)\s*\]")
+_CITATION = re.compile(  # a placeholder of the vault, `[NAME_1]`, is none
+    r"\[(?![A-Z][A-Z_]*_\d+\])\s*([\w.:#-]{1,40}(?:\s*[,;]\s*[\w.:#-]{1,40})*)\s*\]"
+)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:st|nd|rd|th)?\b|(?<!\w)\d+(?=[%€$£a-z])")
 _MONTH = (
     r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
@@ -48,7 +50,7 @@ _MONTHS = {month: place for place, month in enumerate(_MONTH_NAMES, start=1)}
 def cited(sentence: str) -> tuple[str, ...]:
     """The ids that a sentence cites, in order.
 
-    >>> cited("It rained [1, 3]. [doc-7]")
+    >>> cited("It rained on [DATE_1] [1, 3]. [doc-7]")
     ('1', '3', 'doc-7')
     """
     return tuple(
@@ -71,7 +73,7 @@ def sources_of(value: Any) -> dict[str, str]:
     """The texts that can be cited, by id: their place from 1, their own `id`, or their key.
 
     >>> sources_of([{"id": "p7", "text": "It rained."}])
-    {'1': 'p7\\nIt rained.', 'p7': 'p7\\nIt rained.'}
+    {'1': 'id: p7\\ntext: It rained.', 'p7': 'id: p7\\ntext: It rained.'}
     """
     if isinstance(value, Mapping) and not ("id" in value and "text" in value):
         return {str(name): "\n".join(_texts(item)) for name, item in value.items()}
@@ -91,7 +93,7 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, (bool, int, float)):
         return [str(value)]
     if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
+        return [f"{key}: {text}" for key, item in value.items() for text in _texts(item)]
     if isinstance(value, (list, tuple)):
         return [text for item in value for text in _texts(item)]
     return list(texts_of(value))
@@ -151,11 +153,13 @@ def _stem(word: str) -> str:
 
 
 def _names(sentence: str) -> set[str]:
-    """Words with a capital where none was needed, and those at the start that are no words."""
+    """Words with a capital where none was needed; the first only if it is known for a name."""
     found = set()
     for place, match in enumerate(_WORD.finditer(sentence)):
         word = match[0]
         low = word.casefold()
+        if not place and not any(low in known(each) for each in ("given", "family", "places")):
+            continue
         if (
             word[0].isupper()
             and low not in _STOP | _MONTHS.keys()

@@ -77,9 +77,10 @@ class Job:
     @property
     def run(self) -> str:
         """The run's id: the name and a digest of everything that changes the outcome."""
-        if "run" not in self._known:
-            self._known["run"] = self._named()
-        return str(self._known["run"])
+        key = f"run with {self.adapter}"  # a setting of DSPy's, which may change
+        if key not in self._known:
+            self._known[key] = self._named()
+        return str(self._known[key])
 
     def _named(self) -> str:
         predictors = self.predictors

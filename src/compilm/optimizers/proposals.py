@@ -107,8 +107,16 @@ class Proposals:
             chance = rng(self._seed, "propose", self._asked)
             scenes.append(
                 Scene(
-                    incumbent, self._train, seen, failed, tunable, others, gains, self._ask,
-                    self._asked, chance,
+                    incumbent,
+                    self._train,
+                    seen,
+                    failed,
+                    tunable,
+                    others,
+                    gains,
+                    self._ask,
+                    self._asked,
+                    chance,
                 )  # fmt: skip
             )
         return scenes

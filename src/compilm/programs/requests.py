@@ -1,4 +1,4 @@
-"""Requests as plain JSON: as lm15 writes them, at a fraction of its time for plain messages."""
+"""Requests made from others, and as plain JSON: as lm15 does it, at a fraction of its time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,25 @@ from typing import Any
 from dspy import lm15
 from dspy._vendor.lm15.serde import request_to_dict
 
-__all__ = ["message_as_text", "request_to_json"]
+__all__ = ["like", "message_as_text", "request_to_json"]
+
+_FIELDS = ("model", "messages", "system", "tools", "config")
+
+
+def like(request: lm15.Request, **changed: Any) -> lm15.Request:
+    """The request with these fields in place of its own, which are sound: nothing is checked.
+
+    lm15 looks at every message again when a request is made, at 32 demonstrations sixty times as
+    long as the rest takes.
+
+    >>> asked = lm15.Request(model="m", messages=(lm15.Message.user("hi"),))
+    >>> like(asked, model="n") == lm15.Request(model="n", messages=asked.messages)
+    True
+    """
+    made = object.__new__(lm15.Request)
+    for name in _FIELDS:
+        object.__setattr__(made, name, changed[name] if name in changed else getattr(request, name))
+    return made
 
 
 def request_to_json(request: lm15.Request, begun: Sequence[Any] = ()) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def ask(lm: dspy.LM, request: lm15.Request) -> lm15.Response:
     try:
         response = lm.engine.complete(request)
         if not isinstance(response, lm15.Response):
-            raise TypeError(f"Engine.complete must return dspy.lm15.Response, got {type(response)}")
+            kind = f"{type(response).__module__}.{type(response).__qualname__}"
+            raise TypeError(f"Engine.complete must return dspy.lm15.Response, got {kind}")
     except Exception as error:  # border: an engine's errors become DSPy's, as in its own calls
         told = wrap_error(error, model=lm.model)
         execution._hint_responses_api(lm, told)

@@ -13,10 +13,13 @@ import dspy
 
 from .predictors import modules
 
-__all__ = ["TRACE", "Veil", "note", "veil_maker"]
+__all__ = ["REPLAY", "TRACE", "Veil", "note", "recording", "replaying", "veil_maker"]
 
 TRACE = "compilm_trace"
 """The setting of DSPy under which the trace of a call stands, where one is recorded."""
+
+REPLAY = "compilm_replay"
+"""The setting of DSPy under which the replay stands that a program runs in."""
 
 Veil = Callable[[Any], Any]
 
@@ -34,6 +37,24 @@ def veil_maker(program: dspy.Module) -> Callable[[], Veil] | None:
     return None
 
 
+def recording() -> Any:
+    """The trace of the program that is running; `None` where none is recorded.
+
+    >>> print(recording())
+    None
+    """
+    return dspy.settings.get(TRACE, None)
+
+
+def replaying() -> Any:
+    """The replay that the program is running in, which answers for its tools; else `None`.
+
+    >>> print(replaying())
+    None
+    """
+    return dspy.settings.get(REPLAY, None)
+
+
 def note(name: str, values: Mapping[str, Any]) -> None:
     """An event in the trace of the program that is running, if it is traced; values are plain.
 
@@ -41,6 +62,6 @@ def note(name: str, values: Mapping[str, Any]) -> None:
 
     >>> note("guard", {"outcome": "passed"})
     """
-    trace = dspy.settings.get(TRACE, None)
+    trace = recording()
     if trace is not None:
         trace.root.note(name, dict(values))

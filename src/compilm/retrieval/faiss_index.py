@@ -170,9 +170,8 @@ class FaissIndex:
 
     def _nearest(self, row: Any, k: int, where: Where | None) -> tuple[list[float], list[int]]:
         fitting = self._table.fitting(where)
-        if fitting is not None:
-            if len(fitting) <= max(_FEW, len(self._table) // 10):
-                return self._compared(row, k, fitting)
+        if fitting is not None and len(fitting) <= max(_FEW, len(self._table) // 10):
+            return self._compared(row, k, fitting)
         with one_thread():
             scores, places = self._faiss.search(row, k, params=self._asked(fitting, k))
         return scores[0].tolist(), places[0].tolist()
@@ -192,15 +191,17 @@ class FaissIndex:
         import faiss
         import numpy as np
 
-        selector = None
+        asked: dict[str, Any] = {}
         if fitting is not None:
-            selector = faiss.IDSelectorBatch(np.array(fitting, dtype="int64"))
+            asked["sel"] = faiss.IDSelectorBatch(np.array(fitting, dtype="int64"))
         elif self._gone:
             gone = faiss.IDSelectorBatch(np.array(sorted(self._gone), dtype="int64"))
-            selector = faiss.IDSelectorNot(gone)
+            asked["sel"] = faiss.IDSelectorNot(gone)
         if self.kind == "flat":
-            return None if selector is None else faiss.SearchParameters(sel=selector)
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=max(self.effort, k))
+            return faiss.SearchParameters(**asked)
+        # FAISS's stubs do not know this one.
+        parameters: Any = vars(faiss)["SearchParametersHNSW"]
+        return parameters(**asked, efSearch=max(self.effort, k))
 
     def _fits(self, width: int) -> None:
         if self._faiss is not None and self._faiss.d != width:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = ["Saved", "read_index", "write_index"]
 FORM: Final = 1
 FILE: Final = "index.json"
 _PASSAGES: Final = "passages"
+_MARK = re.compile(r"sha256:[0-9a-f]{64}")
 _KEYS = {"digest", "files", "form", "kind", "settings", "size"}
 
 
@@ -89,7 +91,7 @@ def read_index(folder: str | Path, kinds: Iterable[str], *, digest: str | None =
             "for: load it with the class that wrote it"
         )
     contents = {name: _checked(place, name, mark) for name, mark in body["files"].items()}
-    passages = _passages(contents.pop(_PASSAGES), place)
+    passages = _passages(contents.pop(_PASSAGES))
     if len(passages) != body["size"]:
         raise _unreadable(place, f"{len(passages)} passages instead of {body['size']}")
     return Saved(body["kind"], body["settings"], passages, contents)
@@ -107,12 +109,20 @@ def _head(file: Path) -> dict[str, Any]:
             f"{file}: form {body['form']} was written by a later compilm; this one reads up to "
             f"{FORM}. Upgrade compilm, or build the index again"
         )
-    if body.keys() != _KEYS or _PASSAGES not in body["files"]:
+    if body.keys() != _KEYS or not _are_files(body["files"]):
         raise _unreadable(file, "keys are missing or unknown")
     rest = {key: value for key, value in body.items() if key != "digest"}
     if canonical.digest(rest) != body["digest"]:
         raise _tampered(file)
     return body
+
+
+def _are_files(files: Any) -> bool:
+    return (
+        isinstance(files, dict)
+        and _PASSAGES in files
+        and all(name.isidentifier() and _MARK.fullmatch(str(files[name])) for name in files)
+    )
 
 
 def _checked(place: Path, name: str, digest: str) -> bytes:
@@ -141,7 +151,7 @@ def _lines(passages: Mapping[int, Passage]) -> bytes:
     )
 
 
-def _passages(data: bytes, place: Path) -> dict[int, Passage]:
+def _passages(data: bytes) -> dict[int, Passage]:
     found: dict[int, Passage] = {}
     for line in data.decode("utf-8", "surrogatepass").split("\n"):
         if line:

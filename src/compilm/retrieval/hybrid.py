@@ -6,19 +6,20 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeAlias
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import DeadlineExceeded, NoneAnswered, UsageError
+from .bounded import awaited, started
 from .passages import Passage, Retriever, at_least_one
 from .where import Where
 
 __all__ = ["Hybrid", "fused"]
 
 _log = logging.getLogger("compilm")
-_Answers = list["list[Passage] | Exception"]
+Answer: TypeAlias = "list[Passage] | Exception"
 
 
 def fused(
@@ -91,8 +92,9 @@ class Hybrid:
         if timeout is not None and not timeout > 0:
             raise UsageError(f"a timeout of {timeout:g} s leaves no time: give more, or None")
         self.depth, self.flat, self.timeout, self._clock = depth, flat, timeout, clock
-        # Idle threads are few: one for each part and caller that waits.
-        self._threads = ThreadPoolExecutor(8 * len(self.parts), thread_name_prefix="compilm-hybrid")
+        self._threads = ThreadPoolExecutor(
+            16 * len(self.parts), thread_name_prefix="compilm-hybrid"
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hybrid:
         return self  # copies of a program search the same passages
@@ -102,16 +104,12 @@ class Hybrid:
         at_least_one(k)
         depth = max(k, self.depth)
         if self.timeout is None:
-            answers = [
-                _tried(lambda one=one: one.search(query, depth, where)) for one in self.parts
-            ]
-            return self._fused(answers, k)
-        end = self._clock.now() + self.timeout
-        asked = [
-            self._threads.submit(copy_context().run, one.search, query, depth, where)
-            for one in self.parts
-        ]
-        return self._fused([self._awaited(future, end) for future in asked], k)
+            asked = [partial(one.search, query, depth, where) for one in self.parts]
+        else:
+            end = self._clock.now() + self.timeout
+            threads = [started(self._threads, p.search, query, depth, where) for p in self.parts]
+            asked = [partial(awaited, future, end, self._clock) for future in threads]
+        return self._fused([_tried(each) for each in asked], k)
 
     async def asearch(self, query: str, k: int = 5, where: Where | None = None) -> list[Passage]:
         """As `search`, in a task: the parts are asked side by side."""
@@ -120,32 +118,24 @@ class Hybrid:
         asked = [self._aasked(one, query, depth, where) for one in self.parts]
         return self._fused(await asyncio.gather(*asked), k)
 
-    async def _aasked(
-        self, part: Retriever, query: str, depth: int, where: Where | None
-    ) -> list[Passage] | Exception:
+    async def _aasked(self, part: Retriever, query: str, depth: int, where: Where | None) -> Answer:
         try:
             async with asyncio.timeout(self.timeout):
                 return await part.asearch(query, depth, where)
         except TimeoutError:
-            return self._late()
+            return DeadlineExceeded(f"no passages within {self.timeout:g} s")
         except Exception as error:  # border: a part is anybody's code; `_fused` judges
             return error
 
-    def _awaited(self, future: Future[list[Passage]], end: float) -> list[Passage] | Exception:
-        if not self._clock.until(future, end - self._clock.now()):
-            future.cancel()
-            return self._late()
-        return _tried(future.result)
-
-    def _late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"no passages within {self.timeout:g} s")
-
-    def _fused(self, answers: _Answers, k: int) -> list[Passage]:
+    def _fused(self, answers: Sequence[Answer], k: int) -> list[Passage]:
         failed = [
             (f"{place}: {type(part).__name__}", answer)
             for place, (part, answer) in enumerate(zip(self.parts, answers))
             if isinstance(answer, Exception)
         ]
+        for _, error in failed:
+            if isinstance(error, UsageError):  # the question is wrong, not the part
+                raise error
         if len(answers) - len(failed) < self.least:
             if len(self.parts) == 1:
                 raise failed[0][1]
@@ -156,7 +146,7 @@ class Hybrid:
         return fused([a for a, _ in found], [w for _, w in found], self.flat)[:k]
 
 
-def _tried(ask: Callable[[], list[Passage]]) -> list[Passage] | Exception:
+def _tried(ask: Callable[[], list[Passage]]) -> Answer:
     try:
         return ask()
     except Exception as error:  # border: as in `_aasked`

@@ -23,6 +23,12 @@ __all__ = ["PgVectorIndex"]
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _WIDEST = 2000  # numbers of a `vector` under HNSW; a `halfvec` has up to twice as many
 _BATCH = 500  # passages of one statement
+# Names are looked up in pg_class itself: `to_regclass` alone may answer from what it once knew.
+_LOOK = (
+    "select obj_description(oid, 'pg_class') from pg_class "
+    "where relname = %s and relnamespace = coalesce((select relnamespace from pg_class "
+    "where oid = to_regclass(%s)), current_schema()::regnamespace)"
+)
 _COLUMNS = "id, text, metadata, document, starts, ends"
 
 
@@ -145,16 +151,14 @@ class PgVectorIndex:
     def _found(self, connection: Any) -> str:
         """The type of the column with the vectors; empty where there is no table yet."""
         if not self._kind:
-            (comment,) = connection.execute(
-                "select obj_description(to_regclass(%s), 'pg_class')", [self.table]
-            ).fetchone()
-            if comment is not None:
-                self._kind = self._told(comment)
+            found = connection.execute(_LOOK, [self.table, self.table]).fetchone()
+            if found is not None:
+                self._kind = self._told(found[0])
         return self._kind
 
-    def _told(self, comment: str) -> str:
+    def _told(self, comment: str | None) -> str:
         try:
-            told = json.loads(comment)
+            told = json.loads(comment or "")
             kind, embedder = str(told["kind"]), told["embedder"]
         except (ValueError, KeyError, TypeError):
             raise ArtifactMismatch(
@@ -177,8 +181,7 @@ class PgVectorIndex:
         kind = "vector" if width <= _WIDEST else "halfvec"
         # Two who come at once: the second waits here, and finds the table.
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [self.table])
-        (there,) = connection.execute("select to_regclass(%s)", [self.table]).fetchone()
-        if there is None:
+        if connection.execute(_LOOK, [self.table, self.table]).fetchone() is None:
             about = canonical.dumps({"embedder": self.embedder.name, "kind": f"{kind}({width})"})
             for statement in self._statements(kind, width):
                 connection.execute(statement)

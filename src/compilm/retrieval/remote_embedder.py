@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -65,7 +66,7 @@ class OpenAIEmbedder:
                 f"{patience:g} s ask for nothing: give more of each"
             )
         self.model, self.dimensions = model, dimensions
-        self._client_of = lambda: _client(base_url, api_key, timeout)
+        self._client_of = partial(_client, base_url, api_key, timeout)
         self._client: Any = None
         self._lock = threading.Lock()  # protects the making of the client
         self._batch, self._attempts, self._patience = batch, attempts, patience

@@ -26,7 +26,7 @@ class SentenceModel:
     `folder` holds `config.json`, `tokenizer.json` and `model.safetensors`, as models are published.
     Read are the first `tokens` tokens of a text, its specials included. `name` stands in indexes:
     by default the folder's. The weights stay in memory (90 MB for MiniLM-L6); one passage of 100
-    words takes a few hundredths of a second of one core.
+    words takes about 0.08 s of one core.
 
     Raises:
         MissingExtra: tokenizers is not installed.
@@ -123,7 +123,9 @@ class SentenceModel:
         return (scores @ value).transpose(0, 2, 1, 3).reshape(texts, length, size)
 
     def _dense(self, hidden: Any, name: str) -> Any:
-        return hidden @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        flat = hidden.reshape(-1, hidden.shape[-1]) @ self._weights[f"{name}.weight"].T
+        flat += self._weights[f"{name}.bias"]
+        return flat.reshape(*hidden.shape[:-1], -1)
 
     def _normal(self, hidden: Any, name: str) -> Any:
         import numpy as np

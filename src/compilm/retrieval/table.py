@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .passages import Passage
-from .where import Where, checked_where, fits
+from .where import Where, fitting
 
 __all__ = ["PassageTable", "last_of_each"]
 
@@ -57,10 +57,10 @@ class PassageTable:
 
     def fitting(self, where: Where | None) -> list[int] | None:
         """The places whose passages fit; `None` where there is no condition."""
-        conditions = checked_where(where)
-        if not conditions:
+        if not where:
             return None
-        return [place for place, one in self._passages.items() if fits(one.metadata, conditions)]
+        fits = fitting(where)
+        return [place for place, one in self._passages.items() if fits(one.metadata)]
 
 
 def last_of_each(passages: Iterable[Passage]) -> list[Passage]:

@@ -26,9 +26,10 @@ class VectorCache:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = VectorCache(f"{folder}/vectors.db")
     ...     cache.put("model", {"a text": [0.5, 1.0]})
-    ...     print({text: list(map(float, row)) for text, row in cache.get("model", ["a text", "b"]).items()})
+    ...     found = cache.get("model", ["a text", "another"])
     ...     cache.close()
-    {'a text': [0.5, 1.0]}
+    >>> list(found), found["a text"].tolist()
+    (['a text'], [0.5, 1.0])
     """
 
     def __init__(self, path: str | Path) -> None:

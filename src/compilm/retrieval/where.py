@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..errors import UsageError
 
-__all__ = ["Where", "checked_where", "fits"]
+__all__ = ["Where", "checked_where", "fitting"]
 
 Scalar: TypeAlias = "str | int | float | bool"
 Where: TypeAlias = "Mapping[str, Scalar | Sequence[Scalar]]"
@@ -40,21 +40,24 @@ def _wrong(key: object, value: object) -> UsageError:
     )
 
 
-def fits(metadata: Mapping[str, Any], where: Mapping[str, Sequence[Scalar]]) -> bool:
-    """Whether metadata keeps every condition of `checked_where`.
+def fitting(where: Where | None) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether metadata keeps every condition; raises as `checked_where` does.
 
-    >>> fits({"plan": "gold", "year": 2026}, {"plan": ["gold"], "year": [2025, 2026]})
-    True
-    >>> fits({"year": True}, {"year": [1]})
-    False
+    >>> fits = fitting({"plan": "gold", "year": [2025, 2026]})
+    >>> fits({"plan": "gold", "year": 2026}), fits({"plan": "gold", "year": True})
+    (True, False)
     """
-    return all(
-        key in metadata and any(_same(metadata[key], one) for one in choices)
-        for key, choices in where.items()
-    )
+    wanted = {key: frozenset(map(_marked, one)) for key, one in checked_where(where).items()}
+
+    def fits(metadata: Mapping[str, Any]) -> bool:
+        return all(
+            isinstance(metadata.get(key), str | int | float) and _marked(metadata[key]) in choices
+            for key, choices in wanted.items()
+        )
+
+    return fits
 
 
-def _same(value: Any, other: Scalar) -> bool:
-    if isinstance(value, bool) or isinstance(other, bool):
-        return value is other
-    return bool(value == other)
+def _marked(value: Scalar) -> tuple[bool, Scalar]:
+    """Equal for equal values, but for `True` and 1."""
+    return isinstance(value, bool), value

@@ -277,7 +277,7 @@ def _adapter(name: str) -> Any:
 
 
 def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The names a call takes, and those of them that have a default."""
+    """The names a call takes, and those that may be left out: by a default or by its own word."""
     forward = getattr(type(program), "forward", None) or getattr(type(program), "aforward", None)
     parameters = [
         each
@@ -285,9 +285,12 @@ def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...],
         if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)
     ][1:]  # without self
     optional = {each.name for each in parameters if each.default is not each.empty}
+    optional |= set(getattr(program, "optional_inputs", ()))
     for each in [program.signature] if hasattr(program, "signature") else []:
         optional |= {name for name, info in each.input_fields.items() if not info.is_required()}
     named = tuple(each.name for each in parameters)
+    if (wants := getattr(program, "wants", None)) is not None:  # a graph tells by itself
+        named, optional = wants.names, optional | set(wants.optional)
     names = tuple(declared) or named or _signature_names(program, "input_fields")
     return names, frozenset(optional)
 

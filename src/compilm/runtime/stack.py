@@ -15,6 +15,7 @@ from ..engine import EnginePair, Layer, stack
 from ..errors import ConfigError
 from ..prices import Price, Prices
 from ..programs.models import RoleLM, as_engine, identity, role_lm
+from ..programs.requests import like
 from .caches import Leases
 from .caches.configured import store_of, where
 from .layers.breaker import Breaker, Circuit
@@ -315,4 +316,4 @@ def _limits(settings: RuntimeSettings) -> str:
 def _named(provider: Provider) -> Layer:
     """Every request below is for this model, whoever the program asked."""
     model = provider.model or provider.name
-    return Rewrite(lambda r: r if r.model == model else replace(r, model=model))
+    return Rewrite(lambda r: r if r.model == model else like(r, model=model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .configured import configured
 from .policy import Policy
 from .result import ToolError, ToolResult
 from .server import McpServer
@@ -16,5 +17,6 @@ __all__ = [
     "ToolResult",
     "acall_all",
     "call_all",
+    "configured",
     "tool",
 ]

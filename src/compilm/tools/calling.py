@@ -13,9 +13,10 @@ from ..engine import remaining
 from ..policies.backoff import full_jitter
 from ..policies.circuit import Circuit
 from ..policies.futures import auntil
+from ..programs.veils import recording, replaying
 from .failures import Late, error_of, is_outage, may_pass
 from .policy import Policy
-from .result import ToolResult
+from .result import ToolError, ToolResult
 from .size import capped
 from .work import Job, Work
 
@@ -25,6 +26,8 @@ __all__ = ["Caller"]
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Calls one tool. `circuit` is its server's, shared by all tools of it.
+
+    `is_listing` says that it only asks what tools there are: no call of the program's.
 
     >>> from compilm.tools.work import FunctionWork
     >>> Caller("half", FunctionWork(lambda a: a / 2), dict).call({"a": 3}).value
@@ -38,9 +41,40 @@ class Caller:
     circuit: Circuit | None = None
     clock: Clock = SYSTEM_CLOCK
     rng: random.Random = field(default_factory=random.Random)
+    is_listing: bool = False
 
     def call(self, given: Mapping[str, Any]) -> ToolResult:
         """The result, from a thread. Waits no longer than the policy and the deadline say."""
+        if (known := self._recorded(given)) is not None:
+            return known
+        trace = None if self.is_listing else recording()
+        if trace is None:
+            return self._call(given)
+        span = trace.tool(self.name, given)
+        return _told(span, self._call(given))
+
+    async def acall(self, given: Mapping[str, Any]) -> ToolResult:
+        """As `call`, in a task; the loop is never blocked."""
+        if (known := self._recorded(given)) is not None:
+            return known
+        trace = None if self.is_listing else recording()
+        if trace is None:
+            return await self._acall(given)
+        span = trace.tool(self.name, given)
+        return _told(span, await self._acall(given))
+
+    def _recorded(self, given: Mapping[str, Any]) -> ToolResult | None:
+        """In a replay: what was told when it was recorded. Nothing is called there."""
+        replay = None if self.is_listing else replaying()
+        if replay is None:
+            return None
+        told, kind = replay.tool(self.name, given)
+        if kind is None:
+            return ToolResult(self.name, told, attempts=0)
+        after = told.get("retry_after_seconds")
+        return ToolResult(self.name, error=ToolError(kind, told["message"], after), attempts=0)
+
+    def _call(self, given: Mapping[str, Any]) -> ToolResult:
         one = _Call(self)
         while True:
             try:
@@ -55,8 +89,7 @@ class Caller:
                 return after
             self.clock.sleep(after)
 
-    async def acall(self, given: Mapping[str, Any]) -> ToolResult:
-        """As `call`, in a task; the loop is never blocked."""
+    async def _acall(self, given: Mapping[str, Any]) -> ToolResult:
         one = _Call(self)
         while True:
             try:
@@ -120,6 +153,11 @@ class Caller:
         most = self.policy.timeout
         told = "the deadline of the run passed" if most is None else f"no answer within {most:g} s"
         return Late(told + (f" (it had said: {progress})" if progress else ""))
+
+
+def _told(span: Any, result: ToolResult) -> ToolResult:
+    span.gave(result.told, None if result.error is None else result.error.kind)
+    return result
 
 
 def _heard(task: asyncio.Task[Any]) -> None:

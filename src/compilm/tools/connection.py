@@ -49,7 +49,7 @@ class Connection:
         """End the connection and its loop; a command that was started ends with it."""
         with self._lock:
             self._is_closed, state, self._state = True, self._state, None
-        if state is not None and self._process == os.getpid():
+        if state is not None:
             state.close()
 
     def submit(self, ask: Callable[[Any], Awaitable[Any]]) -> Future[Any]:
@@ -77,7 +77,7 @@ class _State:
     def __init__(self, place: Place, changed: Callable[[], object]) -> None:
         self._place = place
         self._changed = weakref.WeakMethod(changed)
-        self.loop = Loop(f"compilm-mcp-{place.name}")
+        self.loop, self._process = Loop(f"compilm-mcp-{place.name}"), os.getpid()
         self._link: Link | None = None
 
     async def ask(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -103,7 +103,9 @@ class _State:
             changed()
 
     def close(self) -> None:
-        """Close the link, then the loop."""
+        """Close the link, then the loop; in a fork there is nothing to close."""
+        if self._process != os.getpid():
+            return
         # It was closed already, or its server does not let go: the loop ends all the same.
         with suppress(RuntimeError, TimeoutError):
             self.loop.submit(self._close()).result(timeout=8.0)

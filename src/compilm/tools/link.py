@@ -31,6 +31,8 @@ class Link:
     `changed` is called when the server says that its tools have changed.
     """
 
+    mode = "auto"  # of the SDK: what the server speaks, from 2024's protocol to 2026's
+
     def __init__(self, place: Place, changed: Callable[[], object]) -> None:
         self._place, self._changed = place, changed
         self._stop = asyncio.Event()
@@ -101,6 +103,8 @@ class Link:
         if isinstance(cause, TimeoutError):
             why = f"it did not greet within {named.connect:g} s"
         told = f"the MCP server {named.name!r} cannot be reached: {why}"
+        if named.command and named.log is None:
+            told += "; with log= (a file) you see what it says"
         self._ready.set_exception(Unreachable(told))
 
     def _client(self) -> Any:
@@ -112,6 +116,7 @@ class Link:
             message_handler=self._heard,
             client_info=Implementation(name="compilm", version="0"),
             cache=None,
+            mode=self.mode,
         )
 
     def _ended(self) -> None:

@@ -54,7 +54,7 @@ class Place:
             raise self._wrong("its url is not understood; expected https://HOST/PATH")
         if parts.username or parts.password:
             raise self._wrong(f"{_KEY} holds it with key_env")
-        if _is_loopback(parts.hostname):
+        if not self.is_elsewhere:
             return
         if not self.remote:
             raise self._wrong(
@@ -71,6 +71,11 @@ class Place:
     def where(self) -> str:
         """The command or the address, for people."""
         return " ".join(self.command) if self.url is None else self.url
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is on another host."""
+        return self.url is not None and not _is_loopback(urlsplit(self.url).hostname or "")
 
     def variables(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The variables that the command gets; raises `ConfigError` where one is not set."""

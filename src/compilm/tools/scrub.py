@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 __all__ = ["scrubbed"]
 
-_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|DSN|_PAT$|_URL$", re.I)
+_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|DSN|_PAT$", re.I)
 _LEAST = 8  # characters: shorter values are words of their own
 _SHAPES = (
     (re.compile(r"(?<=://)[^\s/@]+@"), "[secret]@"),

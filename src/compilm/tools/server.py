@@ -78,7 +78,7 @@ class McpServer:
         return self
 
     def __reduce__(self) -> NoReturn:
-        return self._connection.__reduce__()
+        self._connection.__reduce__()
 
     def tools(self) -> tuple[Tool, ...]:
         """Its tools; asked for once, and again after the server said that they have changed.
@@ -125,7 +125,7 @@ class McpServer:
         timeout = None if most is None else most + self.place.connect
         policy = replace(self.policy, timeout=timeout, idempotent=True, most=sys.maxsize)
         name = f"tools of {self.name}"
-        return Caller(name, work, dict, policy, self.circuit, self._clock, self._rng)
+        return Caller(name, work, dict, policy, self.circuit, self._clock, self._rng, True)
 
     def _keep(self, changes: int, listed: Any) -> tuple[Tool, ...]:
         found = {each.name: each for each in listed}

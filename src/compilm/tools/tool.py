@@ -12,6 +12,7 @@ from dspy.utils.callback import with_callbacks
 from pydantic import PrivateAttr
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import UsageError
 from ..policies.circuit import Circuit
 from .arguments import reader_of
 from .calling import Caller
@@ -150,17 +151,15 @@ def tool(
             **policy,
         )
     if isinstance(func, Tool):
-        raise_twice(func)
+        _refuse_twice(func)
     about = _about(func, schema)
     about = Described(name or about.name, description or about.description, about.parameters)
     inner = func.func if isinstance(func, dspy.Tool) else func
     return made(about, FunctionWork(inner), Policy(**policy), clock=clock, rng=rng)
 
 
-def raise_twice(given: Tool) -> None:
+def _refuse_twice(given: Tool) -> None:
     """A tool of ours is bounded already: to bound it again would hide which bound it has."""
-    from ..errors import UsageError
-
     raise UsageError(f"{given.name} is a tool already; give tool() the function it was made of")
 
 

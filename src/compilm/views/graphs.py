@@ -7,7 +7,8 @@ in the order of the middle of what leads to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..graphs.edges import END
@@ -16,7 +17,7 @@ from .svg import BAD, BEST, WIDTH, document, mark, text, width_of
 
 __all__ = ["graph_drawing"]
 
-_ROW, _HEIGHT, _GAP, _TOP = 78.0, 30.0, 26.0, 12.0  # pixels
+_ROW, _HEIGHT, _GAP, _TOP = 78.0, 30.0, 46.0, 12.0  # pixels
 _ASKS = "var(--cm-warn,#9a6700)"
 
 
@@ -31,7 +32,8 @@ class _Seat(NamedTuple):
 def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The graph") -> str:
     """An SVG of the graph; what a run passed is colored, the rest fades.
 
-    Rounded boxes ask a model, square ones are functions, double ones are graphs or maps.
+    Rounded boxes ask a model, square ones are functions, double ones are graphs or maps; `!` marks
+    an effect, a dashed arrow a fallback.
 
     >>> from compilm.graphs import Graph
     >>> graph = Graph({"a": lambda: {}}, {"a": END}, "a")
@@ -39,14 +41,15 @@ def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The
     1
     """
     layers = _layers(outline)
-    seats = _seated(outline, layers)
+    stops = _stops(outline, layers)
+    seats = _seated(outline, layers, stops)
     height = _TOP + max(layers.values()) * _ROW + _HEIGHT + _TOP
     lanes = 0
     marks = []
     for arrow in outline.arrows:
-        is_back = layers[arrow.target] <= layers[arrow.source]
-        lanes += is_back
-        marks.append(_arrow(arrow, seats, way, lane=lanes if is_back else 0))
+        through = [seats[name] for name in stops.get((arrow.source, arrow.target), [])]
+        lanes += not through
+        marks.append(_arrow(arrow, seats, through, way, lane=lanes))
     marks += [_box(box, seats[box.name], way) for box in outline.boxes]
     return document(height, title, marks)
 
@@ -86,67 +89,116 @@ def _without_loops(outline: Outline) -> list[tuple[str, str]]:
     return kept
 
 
-def _seated(outline: Outline, layers: Mapping[str, int]) -> dict[str, _Seat]:
+def _stops(outline: Outline, layers: Mapping[str, int]) -> dict[tuple[str, str], list[str]]:
+    """Where each arrow that leads down passes: both ends, and a place in every layer between."""
+    found = {}
+    for arrow in outline.arrows:
+        first, last = layers[arrow.source], layers[arrow.target]
+        if first < last:
+            between = [f"{arrow.source}|{arrow.target}|{row}" for row in range(first + 1, last)]
+            found[arrow.source, arrow.target] = [arrow.source, *between, arrow.target]
+    return found
+
+
+def _seated(
+    outline: Outline, layers: Mapping[str, int], stops: Mapping[tuple[str, str], list[str]]
+) -> dict[str, _Seat]:
     rows: dict[int, list[str]] = {}
     for box in outline.boxes:
         rows.setdefault(layers[box.name], []).append(box.name)
+    above: dict[str, list[str]] = {}
+    for way in stops.values():
+        for before, name in pairwise(way):
+            above.setdefault(name, []).append(before)
+        for row, name in enumerate(way[1:-1], start=layers[way[0]] + 1):
+            rows.setdefault(row, []).append(name)
     seats: dict[str, _Seat] = {}
     for layer in sorted(rows):
-        names = sorted(rows[layer], key=lambda name: _middle(name, outline, seats))
-        widths = [_HEIGHT if name == END else width_of(name) + 28 for name in names]
-        left = (WIDTH - sum(widths) - _GAP * (len(widths) - 1)) / 2
-        for name, width in zip(names, widths, strict=True):
+        middles = {name: _middle(above.get(name, []), seats) for name in rows[layer]}
+        names = sorted(rows[layer], key=lambda name: middles[name])
+        left = (WIDTH - sum(map(_width, names)) - _GAP * (len(names) - 1)) / 2
+        for name in names:
+            width = _width(name)
             seats[name] = _Seat(left + width / 2, _TOP + layer * _ROW + _HEIGHT / 2, width)
             left += width + _GAP
     return seats
 
 
-def _middle(name: str, outline: Outline, seats: Mapping[str, _Seat]) -> float:
-    above = [seats[a.source].x for a in outline.arrows if a.target == name and a.source in seats]
-    return sum(above) / len(above) if above else WIDTH / 2
+def _width(name: str) -> float:
+    if "|" in name:  # no node is called so: an arrow passes
+        return 10.0
+    return _HEIGHT if name == END else width_of(name) + 28
 
 
-def _arrow(arrow: Arrow, seats: Mapping[str, _Seat], way: Way | None, *, lane: int) -> str:
-    source, target = seats[arrow.source], seats[arrow.target]
+def _middle(above: Iterable[str], seats: Mapping[str, _Seat]) -> float:
+    found = [seats[name].x for name in above if name in seats]
+    return sum(found) / len(found) if found else WIDTH / 2
+
+
+def _arrow(
+    arrow: Arrow,
+    seats: Mapping[str, _Seat],
+    through: Sequence[_Seat],
+    way: Way | None,
+    *,
+    lane: int,
+) -> str:
     is_taken = way is not None and (arrow.source, arrow.target) in way.arrows
     ink = BEST if is_taken else "currentColor"
     opacity = 1.0 if is_taken else (0.5 if way is None else 0.22)
-    path, label_x, label_y, tip = _path(source, target, lane)
+    drawn = _down(through) if through else _back(seats[arrow.source], seats[arrow.target], lane)
     marks = [
         mark(
             "path",
-            d=path,
+            d=drawn.line,
             fill="none",
             stroke=ink,
             stroke_opacity=opacity,
             stroke_width=2.2 if is_taken else 1.2,
             stroke_dasharray="4 3" if arrow.fallback else None,
         ),
-        mark("path", d=tip, fill=ink, fill_opacity=opacity),
+        mark("path", d=drawn.tip, fill=ink, fill_opacity=opacity),
     ]
     if arrow.label:
-        marks.append(
-            text(label_x, label_y, arrow.label, font_size="10.5", opacity=max(opacity, 0.5))
-        )
+        told = text(drawn.x, drawn.y, arrow.label, font_size="10.5", opacity=max(opacity, 0.5))
+        marks.append(told)
     return "".join(marks)
 
 
-def _path(source: _Seat, target: _Seat, lane: int) -> tuple[str, float, float, str]:
-    """The line, where its label stands, and its tip."""
-    if not lane:
-        x1, y1 = source.x, source.y + _HEIGHT / 2
-        x2, y2 = target.x, target.y - _HEIGHT / 2
-        bend = (y2 - y1) / 2
-        line = f"M{x1:g},{y1:g}C{x1:g},{y1 + bend:g} {x2:g},{y2 - bend:g} {x2:g},{y2 - 5:g}"
-        tip = f"M{x2:g},{y2:g}l-4,-7h8z"
-        return line, (x1 + 2 * x2) / 3 + 6, y1 + bend + 6, tip
+class _Line(NamedTuple):
+    """A line, its tip, and where its label stands."""
+
+    line: str
+    tip: str
+    x: float
+    y: float
+
+
+def _down(through: Sequence[_Seat]) -> _Line:
+    x, y = through[0].x, through[0].y + _HEIGHT / 2
+    line = [f"M{x:g},{y:g}"]
+    for seat in through[1:]:
+        top = seat.y - _HEIGHT / 2
+        end = top - 5 if seat is through[-1] else top
+        bend = (top - y) / 2
+        line.append(f"C{x:g},{y + bend:g} {seat.x:g},{top - bend:g} {seat.x:g},{end:g}")
+        x, y = seat.x, seat.y + _HEIGHT / 2
+        if seat is not through[-1]:
+            line.append(f"V{y:g}")
+    last, first, second = through[-1], through[0], through[1]
+    tip = f"M{last.x:g},{last.y - _HEIGHT / 2:g}l-4,-7h8z"
+    label_x = (first.x + 2 * second.x) / 3 + 6
+    return _Line("".join(line), tip, label_x, (first.y + second.y) / 2 + 6)
+
+
+def _back(source: _Seat, target: _Seat, lane: int) -> _Line:
     side = WIDTH - 14.0 * lane
     x1, x2 = source.x + source.width / 2, target.x + target.width / 2
     line = (
         f"M{x1:g},{source.y:g}C{side:g},{source.y:g} {side:g},{target.y:g} {x2 + 5:g},{target.y:g}"
     )
     tip = f"M{x2:g},{target.y:g}l7,-4v8z"
-    return line, (x1 + side) / 2, (source.y + target.y) / 2, tip
+    return _Line(line, tip, (x1 + side) / 2, (source.y + target.y) / 2)
 
 
 def _box(box: Box, seat: _Seat, way: Way | None) -> str:

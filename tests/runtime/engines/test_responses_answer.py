@@ -180,6 +180,16 @@ def test_a_stand_in_speaks_as_the_official_types_say() -> None:
         known.validate_python(json.loads(event.partition(b"data: ")[2]))
 
 
+ONE_EACH: dict[str, Any] = {
+    **FULL,
+    "output": [
+        item("reasoning", summary=[]),
+        item("message", role="assistant", content=[text("Bern.")]),
+        item("function_call", call_id="c", name="look", arguments='{"city":"Bern"}'),
+    ],
+}
+
+
 def read(events: list[dict[str, Any]], **config: Any) -> lm15.Response:
     request = lm15.Request("m", HI, config=lm15.Config(**config))
     reader = ResponsesReader(Asked({}), request)
@@ -220,6 +230,30 @@ def grown(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_a_stream_gives_what_the_body_gives_part_by_part() -> None:
     assert read(grown(FULL)) == ANSWER
+
+
+def said(response: lm15.Response) -> list[Any]:
+    """The texts and the inputs of tools."""
+    parts = response.message.parts
+    texts = [part.text for part in parts if part.type == "text"]
+    return texts + [part.input for part in parts if part.type == "tool_call"]
+
+
+@pytest.mark.parametrize("gone", ["arguments.delta", "output_text.delta", "delta"])
+def test_what_a_server_tells_at_the_end_alone_is_in_the_answer_and_once(gone: str) -> None:
+    """Some that speak this wire send no deltas of a tool's input, or none at all."""
+    told = [event for event in grown(FULL) if gone not in event["type"]]
+    assert len(told) < len(grown(FULL))
+    found, body = read(told), responses_answer(FULL, Asked({}), lm15.Request("m", HI))
+    assert said(found) == said(body) != []
+    assert found.finish_reason == "tool_call"
+
+
+def test_a_server_that_numbers_its_pieces_badly_is_not_heard_twice() -> None:
+    told = [dict(event) for event in grown(ONE_EACH)]
+    for event in told:
+        event.pop("content_index", None)
+    assert said(read(told)) == ["Bern.", {"city": "Bern"}]
 
 
 @pytest.mark.parametrize("said", ["one EN two END three", "one EN two EN", "END", "E"])

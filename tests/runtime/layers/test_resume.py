@@ -272,3 +272,19 @@ def test_any_text_cut_anywhere_is_joined_exactly(
         ended = list(told.shown(lm15.StreamEndEvent("stop", USAGE)))
         seen += "".join(event.delta.text for event in ended[:-1])
         assert seen == text
+
+
+@both
+def test_a_stream_may_break_off_in_the_middle_of_a_character(how: Any) -> None:
+    """Some servers send half of one; what may still be said is counted all the same."""
+
+    class Halving(Author):
+        def events(self, asked: Any) -> Iterator[Any]:
+            yield lm15.StreamStartEvent("id", asked.model)
+            yield lm15.StreamDeltaEvent(lm15.TextDelta("Bern \ud83d", 0))
+            raise CUT
+
+    second = Author()
+    events = how(chained(Halving(), second), request(max_tokens=50))
+    assert events[-1].type == "end"
+    assert second.asked[0].config.max_tokens == 48

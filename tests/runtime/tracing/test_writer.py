@@ -236,6 +236,35 @@ def test_a_forked_process_has_a_writer_of_its_own() -> None:
     os.close(theirs)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_what_waits_when_a_process_forks_is_written_once(tmp_path: Path) -> None:
+    """By the parent; and the child writes its own by a connection of its own."""
+    kept = Kept(journal=SqliteJournal(tmp_path / "traces.db"), rng=None)
+    call(kept, 2)  # they are gathered for a second
+    child = os.fork()
+    if not child:  # pragma: no cover - in the other process
+        call(kept)
+        os._exit(0 if kept.tracer.flush() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert kept.tracer.flush()
+    assert len({record.run for record in kept.journal.read()}) == 3
+    assert len(list(kept.journal.read())) == 3
+
+
+def test_where_no_thread_can_be_had_closing_says_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    kept = Kept()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    call(kept)
+    kept.tracer.close()
+    assert "the last ones are lost" in caplog.text
+
+
 def test_a_record_of_another_form_is_told() -> None:
     with pytest.raises(JournalError, match=r"trace 3f is damaged \(KeyError: 'spans'\)"):
         Trace.of(Record("trace", 0.0, "3f", {"format": 1}))

@@ -1,4 +1,4 @@
-"""The check for injected text: passages and tool results that give orders are seen, or taken out."""
+"""The check for injected text: passages and tool results that give orders to the model."""
 
 from __future__ import annotations
 

@@ -43,67 +43,84 @@ _SIGNS: tuple[tuple[str, float, str], ...] = (
     (
         "override",
         0.97,
-        r"\b(?:ignore|disregard|forget|override|bypass|skip|do not follow|don['’]t follow)\b.{0,40}"
+        r"(?:^|[.:;,!?>*\"'(]\s*|\b(?:please|must|should|now|and|then|you|instead)\s+)(?:ignore"
+        r"|disregard|forget|override|bypass|skip|do not follow|don['’]t follow)\b.{0,40}"
         r"\b(?:previous|prior|above|earlier|preceding|all|any|these|those|your|the|system)\b.{0,30}"
-        r"\b(?:instructions?|prompts?|rules?|guidelines?|directions?|context|messages?|text|said)\b",
+        r"\b(?:instructions?|prompts?|rules?|guidelines?|directions?|context|messages?|text"
+        r"|said)\b",
     ),
     (
         "markup",
         0.95,
-        r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id)[^|]*\|>|\[/?INST\]|<</?SYS>>"
+        r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id)[^|]*\|>|\[/?INST\]"
+        r"|<</?SYS>>"
         r"|^#{2,}\s*(?:system|instructions?|assistant|user)\b\s*:?|^\s*(?:system|assistant)\s*:\s"
-        r"|\[\[ ## \w+ ## \]\]|</?(?:system|instructions?|untrusted|tool_call|function_calls?)\b[^>]*>",
+        r"|\[\[ ## \w+ ## \]\]|</?(?:system|instructions?|untrusted|tool_call"
+        r"|function_calls?)\b[^>]*>",
     ),
     (
         "secret",
         0.95,
-        r"\b(?:reveal|print|show|repeat|leak|output|tell|give|send|disclose)\b.{0,40}\b(?:system prompt"
-        r"|initial prompt|hidden prompt|your (?:instructions|prompt|rules)|api[ _-]?keys?|passwords?"
-        r"|credentials|secrets?|access tokens?)\b|\b(?:do not|don['’]t|never) (?:tell|inform|mention"
+        r"\b(?:reveal|print|show|repeat|leak|output|tell|give|send"
+        r"|disclose)\b.{0,40}\b(?:system prompt"
+        r"|initial prompt|hidden prompt|your (?:instructions|prompt|rules)|api[ _-]?keys?"
+        r"|passwords?"
+        r"|credentials|secrets?|access tokens?)\b|\b(?:do not|don['’]t|never) (?:tell|inform"
+        r"|mention"
         r"|reveal|alert|let)\b.{0,20}\b(?:the )?(?:user|human|anyone|this)\b",
     ),
     (
         "role",
         0.9,
-        r"\byou are (?:now|no longer)\b|\bfrom now on,? (?:you|your|respond|answer)\b|\b(?:act|behave) as"
-        r" (?:an?|if|the)\b|\bpretend (?:to be|you)\b|\bnew (?:instructions?|task|rules?)\s*:|\bas an? (?:AI|"
+        r"\byou are (?:now|no longer)\b|\bfrom now on,? (?:you|your|respond|answer)\b|\b(?:act"
+        r"|behave) as"
+        r" (?:an?|if|the)\b|\bpretend (?:to be|you)\b|\bnew (?:instructions?|task|rules?)\s*:"
+        r"|\bas an? (?:AI|"
         r"language model|assistant),? you\b|\b(?:developer|dan|jailbreak|god) mode\b",
     ),
     (
         "answer",
         0.85,
-        rf"\b(?:in|to|into|of|with|within|from|at the (?:end|start|beginning) of|throughout|for|using)\s+"
+        rf"\b(?:in|to|into|of|with|within|from|at the (?:end|start|beginning) of|throughout|for"
+        rf"|using)\s+"
         rf"(?:your|the|all your|each of your)\s+(?:\w+\s+)?{_OUTPUT}\b(?=.*)"
-        rf"|\byour\s+(?:\w+\s+){{0,2}}{_OUTPUT}\b|\b(?:respond|reply|answer)\s+(?:only|with|in|using|as)\b",
+        rf"|\byour\s+(?:\w+\s+){{0,2}}{_OUTPUT}\b|\b(?:respond|reply|answer)\s+(?:only|with|in"
+        rf"|using|as)\b",
     ),
     (
         "reaches out",
         0.85,
-        r"!\[[^\]]*\]\(https?://[^)]*[?&=][^)]*\)|\b(?:send|post|forward|email|upload|exfiltrate|transmit)\b"
+        r"!\[[^\]]{0,200}\]\(https?://[^)\s]{0,300}[?&=]|\b(?:send|post|forward|email|upload|exfiltrate"
+        r"|transmit)\b"
         r".{0,60}(?:https?://|\b[\w.+-]+@[\w-]+\.\w+|\bwww\.)|\bcall the \w+ (?:tool|function)\b"
         r"|\b(?:curl|wget)\s+\S*https?://",
     ),
     (
         "hidden",
         0.9,
-        r"[\U000E0000-\U000E007F]|[\u200b\u200c\u2060\ufeff].*[\u200b\u200c\u2060\ufeff]|[\u202a-\u202e\u2066-\u2069]",
+        r"[\U000E0000-\U000E007F]|[\u200b\u200c\u2060\ufeff].*[\u200b\u200c\u2060\ufeff]"
+        r"|[\u202a-\u202e\u2066-\u2069]",
     ),
     ("encoded", 0.6, r"(?<![\w/+=])[A-Za-z0-9+/]{80,}={0,2}(?![\w/+=])"),
     (
         "order",
         0.6,
-        rf"{_START}{_DO}\b(?!\s*(?:of|is|was|were|are|by|and|or|has|had|to the|from|that)\b)(?!\s*[|:,.;]).{{4,}}",
+        rf"{_START}{_DO}\b(?!\s*(?:of|is|was|were|are|by|and|or|has|had|to the|from"
+        rf"|that)\b)(?!\s*[|:,.;]).{{4,}}",
     ),
     (
         "request",
         0.55,
-        r"\b(?:can|could|would|will) you\b|\bhow (?:do|can|should|would|could) (?:I|you|we)\b|\bI (?:want|need) you"
-        r" to\b|\bplease (?:\w+ )?(?:write|give|tell|explain|provide|help|include|add|make)\b|\b(?:help|teach|tell|show|give) me\b",
+        r"\b(?:can|could|would|will) you\b|\bhow (?:do|can|should|would|could) (?:I|you|we)\b"
+        r"|\bI (?:want|need) you"
+        r" to\b|\bplease (?:\w+ )?(?:write|give|tell|explain|provide|help|include|add|make)\b"
+        r"|\b(?:help|teach|tell|show|give) me\b",
     ),
     (
         "question",
         0.5,
-        r"^[\s\"'“]*(?:what|what['’]s|who|where|when|why|which|how|is|are|does|do|did)\b[^|]{4,160}\?[\"'”]?\s*$",
+        r"^[\s\"'“]*(?:what|what['’]s|who|where|when|why|which|how|is|are|does|do"
+        r"|did)\b[^|]{4,160}\?[\"'”]?\s*$",
     ),
 )
 _COMPILED = tuple(

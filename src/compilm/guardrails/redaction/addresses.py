@@ -12,10 +12,12 @@ __all__ = ["addresses"]
 
 _STREET = (
     r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|place|pl|square|sq"
-    r"|terrace|ter|way|parkway|pkwy|highway|hwy|circle|cir|trail|crescent|close|row|alley|plaza|loop"
+    r"|terrace|ter|way|parkway|pkwy|highway|hwy|circle|cir|trail|crescent|close|row|alley|plaza"
+    r"|loop"
     r"|gateway|parks?|crossing|ridge|mews|grove|gardens|heights|walk|path|pike|route|rte|broadway"
     r"|stra(?:ß|ss)e|str|weg|platz|gasse|allee|rue|via|viale|piazza|strada|calle|avenida|plaza|rua"
-    r"|ulica|ul|u|utca|tér|straat|laan|baan|plein|gata|gatan|gade|vej|vegen|veien|katu|tie|tänav|tee"
+    r"|ulica|ul|u|utca|tér|straat|laan|baan|plein|gata|gatan|gade|vej|vegen|veien|katu|tie|tänav"
+    r"|tee"
     r"|náměstí|ulice|sokak|cadde)"
 )
 _WORD = r"(?:[^\W\d_a-zß-ÿ][\w'’.-]{0,40}|\d+(?:st|nd|rd|th))"
@@ -24,20 +26,24 @@ _NAMED = rf"{_WORD}(?:\s+(?:{_LINK}|{_WORD})){{0,5}}?"
 _STARTS = (
     (
         0.9,
-        rf"(?<![\w.,$€£/-])\d{{1,6}}[A-Za-z]?,?\s+(?:\d{{1,5}}\s+)?(?:{_NAMED}\s+)??(?i:{_STREET})\b\.?(?:\s+\d{{1,5}}\b)?",
+        rf"(?<![\w.,$€£/-])\d{{1,6}}[A-Za-z]?,?\s+(?:\d{{1,5}}\s+)?"
+        rf"(?:{_NAMED}\s+)??(?i:{_STREET})\b\.?(?:\s+\d{{1,5}}\b)?",
     ),
     (
         0.8,
-        rf"(?<![\w.,$€£/-])\d{{2,6}}\s+(?:\d{{1,5}}\s+)?(?:(?:ul|al|os|r|c)\.?\s+)?{_NAMED}\s+\d{{1,5}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))",
+        rf"(?<![\w.,$€£/-])\d{{2,6}}\s+(?:\d{{1,5}}\s+)?(?:(?:ul|al|os|r"
+        rf"|c)\.?\s+)?{_NAMED}\s+\d{{1,5}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))",
     ),
     (0.7, rf"(?<![\w-])(?:(?:ul|al|os)\.?\s+{_NAMED}|{_NAMED}\s+(?i:{_STREET}))\.?\s+\d{{1,5}}\b"),
     (
         0.65,
-        rf"(?<![\w-]){_NAMED}\s+(?:Street|Avenue|Road|Boulevard|Drive|Lane|Loop|Gateway|Parkway|Parks)\b",
+        rf"(?<![\w-]){_NAMED}\s+(?:Street|Avenue|Road|Boulevard|Drive|Lane|Loop|Gateway|Parkway"
+        rf"|Parks)\b",
     ),
     (
         0.9,
-        r"(?i:\b(?:p\.?\s?o\.?\s?box|postbox|postfach|apartado|unit|psc)\s*#?\d+(?:,?\s+box\s+\d+)?)",
+        r"(?i:\b(?:p\.?\s?o\.?\s?box|postbox|postfach|apartado|unit"
+        r"|psc)\s*#?\d+(?:,?\s+box\s+\d+)?)",
     ),
     (
         0.85,
@@ -46,40 +52,33 @@ _STARTS = (
     (0.85, r"\b(?:APO|DPO|FPO)\s+A[AEP]\s+\d{5}"),
     (
         0.85,
-        r"(?i:\b(?:zip|zip ?code|postal code|postcode)\W{1,3}(?:is\s+)?)(?P<value>\d{4,6}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)",
+        r"(?i:\b(?:zip|postal|post)[ -]?(?:code)?\W{1,3}(?:\w{1,12}\W{1,2}){0,2}?)(?P<value>\d{4,6}"
+        r"(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)",
     ),
     (
         0.85,
-        r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\s+\d{5}(?:-\d{4})?\b",
+        r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA"
+        r"|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\s+\d{5}(?:-\d{4})?\b",
     ),
     (0.85, r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b"),
+    (0.6, r"(?<=[a-z],) ?\d{5}(?:-\d{4})?\b(?![,.]?\d|%)|(?<=[a-z]) \d{5}-\d{4}\b"),
     (
         0.7,
-        rf"(?i:(?<=address is )|(?<=address: )|(?<=lives at )|(?<=live at )|(?<=lived in )|(?<=located at )|(?<=corner of )|(?<=office is at )|(?<=live in )){_NAMED}(?:\s+\d+\b)?(?:\s+and\s+{_NAMED}(?:\s+\d+\b\.?)?)?",
+        rf"(?i:(?<=address is )|(?<=address: )|(?<=lives at )|(?<=live at )|(?<=lived in )"
+        rf"|(?<=located at )|(?<=corner of )|(?<=office is at )"
+        rf"|(?<=live in )){_NAMED}(?:\s+\d+\b)?(?:\s+and\s+{_NAMED}(?:\s+\d+\b\.?)?)?",
     ),
 )
 # Ordinary words that names of towns and countries have.
 _PARTS = frozenset(
-    {
-        "New",
-        "North",
-        "South",
-        "East",
-        "West",
-        "United",
-        "States",
-        "Republic",
-        "Springs",
-        "Beach",
-        "Park",
-        "City",
-        "Hills",
-    }
+    {"New", "North", "South", "East", "West", "United", "States", "Republic", "Springs", "Beach"}
+    | {"Park", "City", "Hills"}
 )
 _COMPILED = tuple((score, re.compile(form)) for score, form in _STARTS)
 # What an address goes on with: words with a capital, numbers, codes, "nan" of a table.
 _NEXT = re.compile(
-    rf"[\s,>()]{{1,5}}(?P<atom>(?i:apt|apartment|suite|ste|unit|box|flat|st)\.?\s*\d*\b|\d{{2,6}}(?![\w.,:/-]*\d)\b"
+    rf"[\s,>()]{{1,5}}(?P<atom>(?i:apt|apartment|suite|ste|unit|box|flat|st)\.?\s*\d*\b"
+    rf"|\d{{2,6}}(?![\w.,:/-]*\d)\b"
     rf"|[A-Z]{{2}}\b|{_LINK}\s+{_WORD}|{_WORD}|nan\b|\d+\.?)"
 )
 

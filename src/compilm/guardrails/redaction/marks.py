@@ -1,4 +1,4 @@
-"""Identifiers that have a form: numbers with check digits, addresses on networks, codes by label."""
+"""Identifiers that have a form: numbers with check digits, network addresses, labelled codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ _LABELS = (
     ),
     _labelled(
         "MEMBER_NUMBER",
-        r"insurance(?: plan| policy| member| id)?|ins\.?(?: policy| plan| id)?|policy|member(?:ship)?"
+        r"insurance(?: plan| policy| member| id)?|ins\.?(?: policy| plan| id)?|policy"
+        r"|member(?:ship)?"
         r"|subscriber|beneficiary|health plan|plan|medicare|medicaid|group|HPN|HPBN|MBI|HICN",
     ),
     _labelled(
@@ -71,7 +72,8 @@ _FORMS: tuple[tuple[str, float, str], ...] = (
     (
         "URL",
         0.6,
-        r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,6}(?:com|org|net|edu|gov|io|info|biz|co\.uk|de|fr|se|nl|eu|us)"
+        r"(?<![\w@.])(?:[a-z0-9-]{1,63}\.){1,6}(?:com|org|net|edu|gov|io|info|biz|co\.uk|de|fr"
+        r"|se|nl|eu|us)"
         r"(?:/[^\s<>\"')\]]*)?(?![\w@])",
     ),
     (
@@ -90,7 +92,8 @@ _FORMS: tuple[tuple[str, float, str], ...] = (
     (
         "ID_NUMBER",
         0.7,
-        r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])",
+        r"(?<![\w-])(?<!\d[.,])#?(?=[A-Z0-9-]{0,30}[A-Z])(?=(?:[A-Z-]{0,12}\d){5})[A-Z0-9]{1,30}"
+        r"(?:-[A-Z0-9]{1,30}){0,6}(?![\w-])",
     ),
     ("ID_NUMBER", 0.7, r"(?<![\w.,-])#\d{4,}(?:-\w{1,20}){0,4}"),
     ("ID_NUMBER", 0.6, r"(?<![\w$€£-])(?<!\d[.,])\d{7,}(?![\w%]|[.,]\d)"),
@@ -101,13 +104,14 @@ _COMPILED = tuple((kind, score, re.compile(form, re.IGNORECASE)) for kind, score
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE)
 _PHONE = re.compile(
-    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{2,8}(?:[ .-]\d{2,8}){0,5}"
+    r"(?<![\w/$€£-])(?<!\d[.,])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{1,5}\)[ .-]?){0,2}\d{1,8}"
+    r"(?:[ .-]\d{1,8}){0,6}"
     r"(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w%/]|[.,]\d)",
     re.IGNORECASE,
 )
 _CALL = re.compile(
-    r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text|reach"
-    r"|ph|number)\W+(?:\w+\W+){0,2}$",
+    r"(?:phone|tel|telephone|call|called|mobile|cell|fax|desk|office|contact|whatsapp|sms|text"
+    r"|reach|ph)\W+(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
 
@@ -139,14 +143,14 @@ def _trimmed(match: re.Match[str]) -> int:
 def _cards(text: str) -> Iterator[Finding]:
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
-        score = 0.95 if luhn_is_valid(digits) else 0.6
+        score = 0.95 if luhn_is_valid(digits) else 0.65
         yield Finding(*match.span(), "CARD", score, "luhn" if score > 0.9 else "length")
 
 
 def _ibans(text: str) -> Iterator[Finding]:
     for match in _IBAN.finditer(text):
         for length in range(len(match[0]), 14, -1):  # words may follow without a stop between
-            if iban_is_valid(match[0][:length].replace(" ", "")):
+            if iban_is_valid(match[0][:length].replace(" ", "")) and match[0][length - 1] != " ":
                 yield Finding(match.start(), match.start() + length, "IBAN", 0.98, "mod97")
                 break
         else:
@@ -160,7 +164,7 @@ def _phones(text: str) -> Iterator[Finding]:
         told = _CALL.search(text[max(0, match.start() - 40) : match.start()]) is not None
         grouped = len(re.findall(r"\d+", match[0])) >= 3 or match[0].startswith(("+", "("))
         if 7 <= digits <= 18 and (told or (grouped and not _is_date(match[0]))):
-            yield Finding(*match.span(), "PHONE", 0.92 if told else 0.7, "phone")
+            yield Finding(*match.span(), "PHONE", 0.88 if told else 0.7, "phone")
 
 
 def _is_date(text: str) -> bool:

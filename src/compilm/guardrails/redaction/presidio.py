@@ -14,11 +14,17 @@ _KINDS = {
     "PERSON": "NAME", "LOCATION": "PLACE", "GPE": "PLACE", "NRP": "NAME",
     "ORGANIZATION": "ORGANIZATION", "DATE_TIME": "DATE", "PHONE_NUMBER": "PHONE",
     "EMAIL_ADDRESS": "EMAIL", "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "US_SSN": "SSN",
-    "IP_ADDRESS": "IP_ADDRESS", "MAC_ADDRESS": "DEVICE_NUMBER", "URL": "URL", "US_PASSPORT": "LICENSE_NUMBER",
-    "US_DRIVER_LICENSE": "LICENSE_NUMBER", "MEDICAL_LICENSE": "LICENSE_NUMBER",
+    "IP_ADDRESS": "IP_ADDRESS",
+    "MAC_ADDRESS": "DEVICE_NUMBER", "URL": "URL",
+    "US_PASSPORT": "LICENSE_NUMBER", "US_DRIVER_LICENSE": "LICENSE_NUMBER",
+    "MEDICAL_LICENSE": "LICENSE_NUMBER",
     "US_BANK_NUMBER": "ACCOUNT_NUMBER", "CRYPTO": "ACCOUNT_NUMBER", "US_ITIN": "SSN",
     "UK_NHS": "RECORD_NUMBER", "US_MBI": "MEMBER_NUMBER",
 }  # fmt: skip
+
+
+# What needs a model, and what asks the network for a list of domains; the rules find both of these.
+_LEFT_OUT = ("SpacyRecognizer", "EmailRecognizer", "UrlRecognizer")
 
 
 class _Presidio:
@@ -48,7 +54,8 @@ def presidio(analyzer: Any = None, *, language: str = "en", least: float = 0.4) 
     """Presidio's findings, for `Rules(others=[presidio()])` or as a detector by itself.
 
     Without an `analyzer` of yours its pattern recognizers are used over a blank pipeline of spaCy,
-    which needs no model and finds numbers, addresses on networks and the like, but no names. With
+    which needs no model and no network: it finds cards, accounts, licences and the like, but no
+    names, and leaves e-mail and domains to the rules. With
     `AnalyzerEngine()` over an installed model it finds names too. `least` is the least score.
 
     Raises `MissingExtra` where Presidio is not installed: `pip install 'compilm[presidio]'`.
@@ -66,7 +73,7 @@ def _blank(language: str) -> Any:
     except ImportError as error:
         raise MissingExtra("presidio-analyzer", extra="presidio", purpose="use Presidio") from error
 
-    class Blank(SpacyNlpEngine):  # type: ignore[misc]
+    class Blank(SpacyNlpEngine):
         """Words without a model."""
 
         def __init__(self) -> None:
@@ -78,5 +85,6 @@ def _blank(language: str) -> Any:
 
     registry = RecognizerRegistry(supported_languages=[language])
     registry.load_predefined_recognizers(languages=[language])
-    registry.remove_recognizer("SpacyRecognizer")
+    for name in _LEFT_OUT:
+        registry.remove_recognizer(name)
     return AnalyzerEngine(registry=registry, nlp_engine=Blank(), supported_languages=[language])

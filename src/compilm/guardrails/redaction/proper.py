@@ -94,23 +94,20 @@ def _judged(text: str, run: Run) -> Finding | None:
 
 
 def _is_medical(run: Run, after: str) -> bool:
-    """Whether all of it is medicine, or medicine named it: what follows, or a drug, or a code."""
-    if all(word.is_plain or word.is_initial for word in run.words):
-        named = any(word.low in known("given") or word.low in known("family") for word in run.words)
-        if not named or len(run.words) == 1 or all(is_medicine(word.text) for word in run.words):
-            return not _stands_for_name(run, after) and run.low not in known("places")
+    """Whether all of it is medicine or plain words, or medicine named a thing after somebody."""
+    words = run.words
+    if run.low in known("places") or _stands_for_name(run, after):
+        return False
+    if all(word.is_plain or word.is_initial for word in words):
+        named = any(word.low in known("given") or word.low in known("family") for word in words)
+        return not named or len(words) == 1 or all(is_medicine(word.text) for word in words)
     found = _AFTER.match(after)
-    follows = {word.casefold() for word in found.groupdict().values() if word} if found else set()
-    last = run.words[-1].text.casefold()
-    return (
-        any(is_medicine(word.text) for word in run.words)
-        and bool((follows | {last}) & known("followers"))
-    ) or (
-        bool(found)
-        and found["word"].casefold() in known("followers")
-        and len(run.words) == 1
-        and run.words[0].low not in known("given")
-    )
+    first = found["word"].casefold() if found else ""
+    second = (found["next"] or "").casefold() if found else ""
+    names = {words[-1].text.casefold(), first, second} & known("followers")
+    if names and any(is_medicine(word.text) for word in words):
+        return True
+    return len(words) == 1 and first in known("followers") and words[0].low not in known("given")
 
 
 def _stands_for_name(run: Run, after: str) -> bool:

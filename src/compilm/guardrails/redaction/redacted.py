@@ -64,8 +64,13 @@ class Redacted(dspy.Module):
         self._restore = restore if isinstance(restore, bool) else tuple(_names(restore, "restore"))
         self._leave = tuple(_names(leave, "leave"))
 
+    @property
+    def optional_inputs(self) -> tuple[str, ...]:
+        """The inputs that a call may leave out, where the program says so."""
+        return tuple(getattr(self.program, "optional_inputs", ()))
+
     def veil(self) -> Veil:
-        """What hides the texts of one call where a trace of it is kept: `[NAME_1]` as in prompts."""
+        """What hides the texts of one call where a trace of it is kept, as in prompts."""
         return Vault(self._detector).hide
 
     def opened(self, inputs: Mapping[str, Any]) -> tuple[Vault, dict[str, Any]]:
@@ -176,7 +181,8 @@ def with_real_values(
 
 
 def _current() -> Vault | None:
-    return dspy.settings.get(_SETTING, None)
+    found: Vault | None = dspy.settings.get(_SETTING, None)
+    return found
 
 
 def hidden_examples(examples: Iterable[Any], detector: Detector | None = None) -> list[Any]:

@@ -109,7 +109,7 @@ def _joins(text: str, last: Word, word: Word) -> bool:
 
 
 def _cut(text: str, words: list[Word]) -> Iterator[Run]:
-    """The run without what is no part of it; `and` holds only the name of an institution together."""
+    """The run without what is no part of it; `and` stands only in names of institutions."""
     names = [word.low for word in words]
     if "and" in names and not INSTITUTION & set(names[names.index("and") :]):
         place = names.index("and")

@@ -19,8 +19,8 @@ class Restorer:
     >>> vault = Vault(Rules())
     >>> _ = vault.hide("Ana Pratt")
     >>> restorer = Restorer(vault)
-    >>> [restorer.feed("Dear [NA"), restorer.feed("ME_1"), restorer.feed("], hello"), restorer.finish()]
-    ['Dear ', '', 'Ana Pratt, hello', '']
+    >>> [restorer.feed(piece) for piece in ("Dear [NA", "ME_1", "], hello")], restorer.finish()
+    (['Dear ', '', 'Ana Pratt, hello'], '')
     """
 
     def __init__(self, vault: Vault) -> None:

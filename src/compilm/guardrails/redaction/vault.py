@@ -1,4 +1,4 @@
-"""The vault: what was hidden in one run, by placeholder. It lives in memory and dies with the run."""
+"""The vault: what was hidden in one run, by placeholder. It lives and dies with the run."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from ...engine import Prefix
 from ..models import RoleLM
+from ..requests import like
 from .direct import acomplete, complete, is_direct, options_key, template_of
 from .fields import Fields, is_known
 from .prompt import Prompt, as_messages, expanded, is_sendable
@@ -195,9 +196,7 @@ def _asked(
     last = None if prefix is None else _last(prompt.content(adapter, signature, inputs))
     if template is None or prefix is None or last is None:
         return None
-    request = lm15.Request(
-        template.model, (*prefix.messages, *last), prefix.system, template.tools, template.config
-    )
+    request = like(template, messages=(*prefix.messages, *last), system=prefix.system)
     return _Asked(request, prefix, prompt.fields)
 
 

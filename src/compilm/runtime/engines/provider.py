@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from typing import Any, Protocol
 
@@ -154,8 +154,8 @@ class ProviderEngine(_Shared):
         try:
             with closing(self._sender.events(asked.body, key, self._until())) as payloads:
                 for payload in payloads:
-                    yield from _fed(reader.feed, payload)
-            yield from reader.end()
+                    yield from _fed(reader.feed(payload))
+            yield from _fed(reader.end())
             return
         except WireFailure as failure:
             error = self._told(failure, request)
@@ -204,9 +204,9 @@ class AsyncProviderEngine(_Shared):
                         payload = await anext(payloads, None)
                     if payload is None:
                         break
-                    for event in _fed(reader.feed, payload):
+                    for event in _fed(reader.feed(payload)):
                         yield event
-            for event in reader.end():
+            for event in _fed(reader.end()):
                 yield event
             return
         except TimeoutError:
@@ -223,8 +223,9 @@ class AsyncProviderEngine(_Shared):
         await self._sender.aclose()
 
 
-def _fed(feed: Callable[[Payload], Iterator[Any]], payload: Payload) -> Iterator[Any]:
+def _fed(events: Iterator[Any]) -> Iterator[Any]:
+    """What a reader makes of what came; what does not fit the protocol is an error of the wire."""
     try:
-        yield from feed(payload)
+        yield from events
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise WireFailure("malformed", f"an event is wrong ({type(error).__name__})") from None

@@ -34,6 +34,7 @@ class ResponsesReader:
         self._cut = Cut(request.config.stop)
         self._places: dict[tuple[Any, Any], int] = {}
         self._texts: dict[int, str] = {}  # all that came, by part: citations point into it
+        self._inputs: dict[int, str] = {}  # of tools, as far as they came
         self._thoughts: dict[int, tuple[Any, Any]] = {}  # the summary that a part is in
         self._last = 0  # the part of the latest text
         self._kinds: set[str] = set()
@@ -51,6 +52,8 @@ class ResponsesReader:
         if kind in _OVER:
             self._final = payload["response"]
             ended(self._final)
+            for delta in self._missing(self._final.get("output") or []):
+                yield lm15.StreamDeltaEvent(delta)
         elif kind in _TELLS and not self._cut.is_cut:
             for delta in _TELLS[kind](self, payload):
                 yield lm15.StreamDeltaEvent(delta)
@@ -103,13 +106,42 @@ class ResponsesReader:
             self._kinds.add("tool_call")
             given, call_id = str(item.get("arguments") or ""), item.get("call_id") or item["id"]
             place, name = self._item_place(payload), tool_name(item)
+            self._inputs[place] = given
             yield lm15.ToolCallDelta(given, place, str(call_id), name)
 
     def _argument(self, payload: Payload) -> Iterator[Any]:
         key = payload.get("output_index", 0), None
         if key not in self._places:
             raise WireFailure("malformed", "it calls a tool without a name", body=payload)
-        yield lm15.ToolCallDelta(str(payload.get("delta") or ""), self._places[key])
+        place, given = self._places[key], str(payload.get("delta") or "")
+        self._inputs[place] += given
+        yield lm15.ToolCallDelta(given, place)
+
+    def _missing(self, output: list[Payload]) -> Iterator[Any]:
+        """What stands in the whole answer alone: not every server that speaks so tells it before.
+
+        A tool would be called with nothing, and an empty text would be the answer.
+        """
+        if self._cut.is_cut:
+            return
+        calls = [(n, item) for n, item in enumerate(output) if item.get("type") == "function_call"]
+        if not self._inputs:
+            for n, item in calls:
+                yield from self._opened({"output_index": n, "item": item})
+        for (place, given), (_, item) in zip([*self._inputs.items()], calls, strict=False):
+            if not given and item.get("arguments"):
+                yield lm15.ToolCallDelta(str(item["arguments"]), place)
+        if not self._texts:
+            yield from self._missing_texts(output)
+
+    def _missing_texts(self, output: list[Payload]) -> Iterator[Any]:
+        for n, item in enumerate(output):
+            contents = item.get("content") or [] if item.get("type") == "message" else []
+            for number, content in enumerate(contents):
+                if content.get("type") == "output_text":
+                    self._kinds.add("text")
+                    at = {"output_index": n, "content_index": number}
+                    yield from self._text({**at, "delta": content.get("text")})
 
     def _closed(self, payload: Payload) -> Iterator[Any]:
         item = payload.get("item") or {}

@@ -96,9 +96,8 @@ def read(value: bytes) -> Any:
     >>> found.text, found.usage.total_tokens, usage_of(found)
     ('yes', 0, {'input_tokens': 10, 'output_tokens': 5})
     """
-    if len(value) > _SHORT or any(mark in value for mark in _CHANGEABLE):
-        return _parsed(value)
-    return _remembered(value)
+    found = _remembered(value) if len(value) <= _SHORT else None
+    return _parsed(value) if found is None else found
 
 
 def _parsed(value: bytes) -> Any:
@@ -107,9 +106,10 @@ def _parsed(value: bytes) -> Any:
     return models.response_from_json(body)
 
 
-# Shared by all who get it: nothing in such an answer can be changed by one of them, as the input
-# of a tool call could.
-_remembered = lru_cache(256)(_parsed)
+@lru_cache(256)
+def _remembered(value: bytes) -> Any:
+    """The answer for all who ask; `None` where one could change it, as a tool call's input."""
+    return None if any(mark in value for mark in _CHANGEABLE) else _parsed(value)
 
 
 def _json(value: bytes) -> Any:

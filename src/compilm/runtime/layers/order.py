@@ -26,6 +26,7 @@ Resting: TypeAlias = Callable[[float], bool]
 
 _LEAST = 0.1  # the weight of what was heard last, at the least
 _ANSWER = 1024.0  # tokens expected of an answer, until one was seen
+_UNTIMED = nullcontext()
 _LOST = frozenset({"failed", "garbled", "limited"})  # kinds of errors that cost time for nothing
 
 
@@ -39,6 +40,8 @@ class Order:
     [1, 2, 0]
     """
 
+    times = False  # whether it is told how long attempts take
+
     def __init__(self, resting: Sequence[Resting]) -> None:
         self._resting = tuple(resting)
 
@@ -46,6 +49,8 @@ class Order:
         """The places of the chain in the order in which this request is asked."""
         rests = [resting(now) for resting in self._resting]
         scores = self._scores(request, is_stream)
+        if not scores:
+            return sorted(range(len(rests)), key=rests.__getitem__)
         places = sorted(range(len(rests)), key=lambda place: (rests[place], scores[place], place))
         return self._tried(places, len(rests) - sum(rests))
 
@@ -64,7 +69,8 @@ class Order:
         """An answer used what this `dspy.lm15.Usage` tells."""
 
     def _scores(self, request: Any, is_stream: bool) -> Sequence[float]:  # noqa: ARG002
-        return [0.0] * len(self._resting)
+        """What each is worth less of; none, where they stand as they are."""
+        return ()
 
     def _tried(self, places: list[int], awake: int) -> list[int]:  # noqa: ARG002
         """The places as they are tried; the first `awake` of them do not rest."""
@@ -155,6 +161,8 @@ class ByLatency(Order):
     [1, 0]
     """
 
+    times = True
+
     def __init__(
         self,
         resting: Sequence[Resting],
@@ -232,7 +240,9 @@ def watching(
     order: Order | None, place: int, clock: Clock, *, is_stream: bool = False
 ) -> AbstractContextManager[Any]:
     """A block that is one attempt, of which `order` hears how long it took and how it failed."""
-    return nullcontext() if order is None else _Watch(order, place, clock, is_stream)
+    if order is None or not order.times:
+        return _UNTIMED
+    return _Watch(order, place, clock, is_stream)
 
 
 @dataclass(slots=True)

@@ -104,7 +104,8 @@ class Resumption:
     def _spare(self) -> int | None:
         """Tokens that the answer may still have, where they are limited: about four bytes each."""
         most = self._request.config.max_tokens
-        return None if most is None else max(0, most - len(self._text.encode()) // 4)
+        size = len(self._text.encode("utf-8", "surrogatepass"))  # it may break off in a character
+        return None if most is None else max(0, most - size // 4)
 
     def shown(self, event: Any) -> Iterator[Any]:
         """What the caller sees of an event: one start, one text, one end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from ...engine import SAMPLE, Sample
@@ -23,9 +22,13 @@ def counted() -> Sample:
     sample = SAMPLE.get()
     if sample is None:
         return Sample()
-    found = replace(sample)
+    found = _copied(sample)
     sample.index += 1
     return found
+
+
+def _copied(sample: Sample) -> Sample:
+    return Sample(sample.rollout_id, sample.index, sample.is_fresh)
 
 
 def is_named(sample: Sample, request: Any) -> bool:
@@ -48,7 +51,7 @@ def settled(sample: Sample) -> Iterator[None]:
     ...     counted().index
     3
     """
-    token = SAMPLE.set(replace(sample))
+    token = SAMPLE.set(_copied(sample))
     try:
         yield
     finally:

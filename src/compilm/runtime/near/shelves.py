@@ -44,6 +44,7 @@ class Shelves:
     it belongs to this process and is gone with it. Raises `MissingExtra` without FAISS,
     `UsageError` for a bound below 1.
 
+    >>> from compilm.retrieval.rows import unit_rows
     >>> shelves, vectors = Shelves(entries=100), unit_rows([[1.0, 0.0]], 1)
     >>> shelves.put("frame", vectors, Kept("a key", (), b"an answer", until=float("inf")))
     >>> shelves.near("frame", unit_rows([[0.9, 0.1]], 1), threshold=0.9)[0].kept.value

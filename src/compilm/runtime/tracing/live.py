@@ -93,6 +93,13 @@ class LiveSpan:
         self.end()
         self.response = response
 
+    def gave(self, told: Any, error: str | None) -> None:
+        """The tool is over: what the model gets of it, and the kind of its error."""
+        self.end()
+        self.error = error
+        if self.texts is not None:
+            self.texts |= self.trace.shown({"outputs": snapshot(told)})
+
     def end(self, error: BaseException | None = None) -> None:
         """It is over, with this error or without one."""
         self.over = self.trace.now()
@@ -162,24 +169,32 @@ class LiveTrace:
             made.prefix = prefix_of(request)
         return made
 
+    def tool(self, name: str, given: Mapping[str, Any]) -> LiveSpan:
+        """A tool is called, by whoever is calling in this context."""
+        made = self.span("tool", name, self.root)
+        if self.keeps_texts:
+            made.texts = self.shown({"inputs": snapshots(given)})
+        return made
+
     def predicted(
         self, predictor: Any, inputs: Mapping[str, Any], prediction: Any, modules: Any
     ) -> None:
         """A predictor gave its prediction, while these modules were calling where that is known."""
-        texts = self._shown({"inputs": snapshots(inputs), "outputs": snapshot(prediction)})
+        texts = self.shown({"inputs": snapshots(inputs), "outputs": snapshot(prediction)})
         self.steps.append(Step(predictor, modules, self.now(), texts))
 
     def given(self, inputs: Mapping[str, Any]) -> None:
         """The program's inputs."""
-        self.root.texts = self._shown({"inputs": snapshots(inputs)})
+        self.root.texts = self.shown({"inputs": snapshots(inputs)})
 
     def answered(self, prediction: Any) -> Any:
         """The program's prediction, before the trace ends; it is given back."""
         if self.root.texts is not None:
-            self.root.texts |= self._shown({"outputs": snapshot(prediction)})
+            self.root.texts |= self.shown({"outputs": snapshot(prediction)})
         return prediction
 
-    def _shown(self, texts: dict[str, Any]) -> dict[str, Any]:
+    def shown(self, texts: dict[str, Any]) -> dict[str, Any]:
+        """The texts as they may be written down."""
         hidden: dict[str, Any] = texts if self._veil is None else self._veil(texts)
         return hidden
 

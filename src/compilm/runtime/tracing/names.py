@@ -64,7 +64,8 @@ def name_of(span: Span) -> str:
     """
     if span.kind == "call":
         return f"chat {_model(span.name)}"
-    return f"attempt {span.name}" if span.kind == "attempt" else span.name
+    before = {"attempt": "attempt ", "tool": "execute_tool "}.get(span.kind, "")
+    return f"{before}{span.name}"
 
 
 def attributes_of(trace: Trace, span: Span) -> dict[str, Any]:
@@ -83,7 +84,9 @@ def attributes_of(trace: Trace, span: Span) -> dict[str, Any]:
         found |= _workflow(trace)
     elif span.kind == "call":
         found |= _chat(trace, span)
-    elif span.texts:
+    if span.kind == "tool":
+        found |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": span.name}
+    if span.kind not in ("program", "call"):
         found |= {f"compilm.{name}": _json(said) for name, said in span.texts.items()}
     return {name: value for name, value in found.items() if value is not None}
 

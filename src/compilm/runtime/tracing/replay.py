@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dspy
@@ -11,10 +13,11 @@ from dspy import lm15
 from ... import canonical
 from ...errors import UsageError
 from ...programs.models import response_from_json, role_lm
+from ...programs.veils import REPLAY
 from ..engines.recording import Answers, answering
 from .origin import asked_as
 from .span import Span, Trace
-from .values import UNREADABLE
+from .values import UNREADABLE, snapshots
 
 __all__ = ["Replay"]
 
@@ -37,14 +40,34 @@ class Replay:
         self.inputs = _inputs(trace)
         self._answers = Answers(f"trace {trace.id[:12]}", _pairs(trace))
         pair = answering(self._answers)
+        self._lock = threading.Lock()  # protects the next two
+        self._tools, self._unknown = _tools(trace), 0
         self.roles: dict[str, dspy.LM] = {
             role: role_lm(pair, asked_as(told)) for role, told in trace.about.items()
         }
 
+    def offline(self) -> AbstractContextManager[Any]:
+        """A block in which tools are answered from the trace, and none is called."""
+        found: AbstractContextManager[Any] = dspy.context(**{REPLAY: self})
+        return found
+
+    def tool(self, name: str, given: Mapping[str, Any]) -> tuple[Any, str | None]:
+        """What a tool told the program, and the kind of its error if it was one.
+
+        Equal calls are answered in the order in which they were made. One that is not in the
+        trace is refused, and counted as missing.
+        """
+        with self._lock:
+            left = self._tools.get(_call_of(name, snapshots(given)), [])
+            if left:
+                return left.pop(0) if len(left) > 1 else left[0]
+            self._unknown += 1
+        return {"message": "this call is not in the trace, and nothing is called"}, "refused"
+
     @property
     def missing(self) -> int:
-        """How many requests were not in the trace."""
-        return self._answers.missing
+        """How many requests and calls of tools were not in the trace."""
+        return self._answers.missing + self._unknown
 
     @property
     def outputs(self) -> dict[str, Any] | None:
@@ -76,6 +99,20 @@ def _pairs(trace: Trace) -> Iterator[tuple[str, Any]]:
     for call in trace.calls:
         if "request" in call.texts:
             yield canonical.digest(call.texts["request"]), _ending(call)
+
+
+def _tools(trace: Trace) -> dict[str, list[tuple[Any, str | None]]]:
+    """What tools told, by the call."""
+    found: dict[str, list[tuple[Any, str | None]]] = {}
+    for span in trace.spans:
+        if span.kind == "tool" and "outputs" in span.texts:
+            told = span.texts["outputs"], span.error
+            found.setdefault(_call_of(span.name, span.texts["inputs"]), []).append(told)
+    return found
+
+
+def _call_of(name: str, given: Any) -> str:
+    return canonical.digest([name, given])
 
 
 def _ending(call: Span) -> Any:

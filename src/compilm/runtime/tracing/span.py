@@ -13,7 +13,7 @@ __all__ = ["FORMAT", "KIND", "Event", "Kind", "Span", "Trace"]
 
 KIND = "trace"
 FORMAT = 1
-Kind: TypeAlias = Literal["program", "predictor", "call", "attempt"]
+Kind: TypeAlias = Literal["program", "predictor", "call", "attempt", "tool"]
 
 
 @dataclass(frozen=True, slots=True)

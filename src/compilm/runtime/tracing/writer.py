@@ -7,12 +7,13 @@ journal cannot be written, they are counted and the log says so once.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-from ...journal import Journal, Record
+from ...journal import Journal, Record, SqliteJournal
 from .body import body_of
 from .live import LiveTrace
 from .span import KIND
@@ -46,15 +47,30 @@ class Writer:
     def __init__(self, journal: Journal, most: int, waiting: int) -> None:
         self._journal, self._most, self._waiting = journal, most, waiting
         self.counts = Counts()
+        self._is_told = False
+        self._since = most  # written since the oldest were forgotten: at first unknown
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have a queue of this process."""
+        self._process = os.getpid()
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._hurry = threading.Event()
         self._lock = threading.Lock()  # protects _thread and counts.dropped
         self._thread: threading.Thread | None = None
-        self._is_told = False
-        self._since = most  # written since the oldest were forgotten: at first unknown
+
+    def _look(self) -> None:
+        """In a process that was forked: what waits is the parent's to write, by its connection."""
+        if self._process == os.getpid():
+            return
+        if isinstance(self._journal, SqliteJournal):
+            # The parent's is kept: closing it here is what SQLite must not see across a fork.
+            self._parents, self._journal = self._journal, SqliteJournal(self._journal.path)
+        self._begin()
 
     def put(self, trace: LiveTrace) -> None:
         """Have a trace written that is over; never waits."""
+        self._look()
         held = self._queue.qsize()
         if held >= self._waiting:
             trace.release()
@@ -72,11 +88,15 @@ class Writer:
 
     def flush(self, seconds: float = _PATIENCE) -> bool:
         """Have everything written that was put until now; whether it was in so many seconds."""
+        self._look()
         if self._thread is None:
             return True
         done = threading.Event()
         self._queue.put(done)
-        self._start()
+        try:
+            self._start()
+        except RuntimeError:  # no thread to be had
+            return False
         self._hurry.set()
         return done.wait(seconds)
 
@@ -88,7 +108,7 @@ class Writer:
             _log.warning("the journal of traces does not answer: the last ones are lost")
 
     def _start(self) -> None:
-        """Have a thread: at the first trace, and in a process that was forked."""
+        """Have a thread: at the first trace, and where there was none to be had."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(

@@ -1,0 +1,90 @@
+"""Retrieval as a step of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from .. import canonical
+from ..errors import UsageError
+from .passages import Passage, Retriever, numbered
+from .rerank import Reranker
+from .where import Where
+
+__all__ = ["Retrieve"]
+
+
+class Retrieve(dspy.Module):
+    """A step that looks up the `k` best passages for a query.
+
+    With a `reranker` it looks up `depth` first and keeps the best after it; the reranker's
+    predictor is a part of the program, and compiled with it. `where` holds for every call; a call
+    may add conditions of its own. It waits as long as its retriever does: see `Bounded`.
+
+    The prediction has `passages` (a list of texts), `context` (the same, numbered, for a prompt)
+    and `sources` (a list of dicts with id, text, document, start, end, score, metadata), in one
+    order: number n of the context is `sources[n - 1]`.
+
+    >>> from compilm.retrieval import Bm25
+    >>> index = Bm25()
+    >>> index.add([Passage("a", "Appeals take 30 days."), Passage("b", "Send claims by fax.")])
+    >>> found = Retrieve(index, k=1)(query="How long do appeals take?")
+    >>> found.context, found.sources[0]["id"]
+    ('[1] Appeals take 30 days.', 'a')
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        k: int = 5,
+        *,
+        reranker: Reranker | None = None,
+        depth: int = 20,
+        where: Where | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= k <= depth:
+            raise UsageError(f"{k} passages out of {depth}: give k from 1 to depth")
+        self.retriever, self.k, self.depth = retriever, k, depth
+        self.reranker, self.where = reranker, dict(where or {})
+
+    def forward(self, query: str, where: Where | None = None) -> dspy.Prediction:
+        """The best passages."""
+        found = self.retriever.search(query, self._wanted, {**self.where, **(where or {})})
+        if self.reranker is not None:
+            found = self.reranker(query=query, passages=found).passages
+        return _told(found[: self.k])
+
+    async def aforward(self, query: str, where: Where | None = None) -> dspy.Prediction:
+        """As `forward`, in a task."""
+        asked = {**self.where, **(where or {})}
+        found = await self.retriever.asearch(query, self._wanted, asked)
+        if self.reranker is not None:
+            found = (await self.reranker.acall(query=query, passages=found)).passages
+        return _told(found[: self.k])
+
+    @property
+    def _wanted(self) -> int:
+        return self.k if self.reranker is None else self.depth
+
+
+def _told(found: Sequence[Passage]) -> dspy.Prediction:
+    return dspy.Prediction(
+        passages=[each.text for each in found],
+        context=numbered(found),
+        sources=[_source(each) for each in found],
+    )
+
+
+def _source(passage: Passage) -> Mapping[str, Any]:
+    return {
+        "id": passage.id,
+        "text": passage.text,
+        "document": passage.document,
+        "start": passage.start,
+        "end": passage.end,
+        "score": passage.score,
+        "metadata": canonical.plain(dict(passage.metadata)),
+    }
