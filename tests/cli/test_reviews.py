@@ -97,7 +97,9 @@ def test_an_answer_with_the_artifact_takes_the_run_on(
     artifact = adopt(folder / "state.json", graph)
     write(artifact, folder / "build")
     runtime = load(artifact, graph, roles={"default": scripted_lm([{"answer": "Dear you."}])})
-    waiting = desk_at(load_config(folder), runtime).start("r-1", message="hello")
+    waiting = desk_at(load_config(folder, env={}, cwd=folder), runtime).start(
+        "r-1", message="hello"
+    )
     done = command("reviews", "answer", waiting.review.id, "approved:=true", "--by", "ana",
                    "--artifact", "build", "--set", "lm.default.model=embedded/base")  # fmt: skip
     assert done.code == 0, done.err
@@ -108,5 +110,5 @@ def test_an_answer_with_the_artifact_takes_the_run_on(
 def test_a_password_in_the_address_is_refused_and_not_repeated(folder: Path) -> None:
     (folder / "compilm.toml").write_text('[runtime]\nreviews = "postgresql://a:hush@db/x"\n')
     with pytest.raises(ConfigError, match="PGPASSWORD") as refused:
-        load_config(folder)
+        load_config(folder, env={}, cwd=folder)
     assert "hush" not in str(refused.value)
