@@ -213,3 +213,17 @@ def test_a_redacted_run_stays_redacted_in_the_queue_unless_told_otherwise(
     given = desk.answer(waiting.review.id, by="ana", answer={"approved": True})
     assert isinstance(given, dspy.Prediction)
     assert given.sent is True
+
+
+def test_runs_and_queue_in_one_postgres_go_on_on_another_machine(postgres_url: str) -> None:
+    here = desk_over(open_journal(postgres_url), Reviews(postgres_url))
+    waiting = here.start("m-1", draft="x")
+    assert isinstance(waiting, Waiting)
+    there = desk_over(open_journal(postgres_url), Reviews(postgres_url))
+    there.reviews.answer(waiting.review.id, by="ana", answer={"approved": True})
+    assert there.settle() == ["m-1"]
+    assert here.settle() == []
+    assert here.runs.look("m-1").outputs == {"sent": True}
+    for desk in (here, there):
+        desk.reviews.close()
+        desk.runs.journal.close()

@@ -23,8 +23,13 @@ def queue_at(config: Config) -> Reviews:
 
 
 def desk_at(config: Config, runtime: Runtime) -> Desk:
-    """The desk of a loaded graph; its runs are in `.compilm/runs.db` beside the configuration."""
+    """The desk of a loaded graph; its runs are where the queue is, in `.compilm/runs.db` of a file.
+
+    So machines that share a queue in Postgres share the runs.
+    """
     from ..runtime.desk import desk_of
 
-    journal = open_journal(config.folder / ".compilm" / "runs.db")
+    place = reviews_place(config)
+    runs = place if "://" in place else config.folder / ".compilm" / "runs.db"
+    journal = open_journal(runs)
     return desk_of(runtime, target_name(config), journal, queue_at(config))
