@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..retrieval import Passage, Where
-from ..retrieval.where import checked_where, fits
+from ..retrieval.where import fitting
 
 __all__ = ["kept", "of_theirs"]
 
@@ -26,5 +26,5 @@ def of_theirs(
 
 def kept(found: Sequence[Passage], k: int, where: Where | None) -> list[Passage]:
     """The first `k` of what was found whose metadata fits."""
-    conditions = checked_where(where)
-    return [each for each in found if fits(each.metadata, conditions)][:k]
+    fits = fitting(where)
+    return [each for each in found if fits(each.metadata)][:k]
