@@ -17,7 +17,7 @@ from .svg import BAD, BEST, WIDTH, document, mark, text, width_of
 
 __all__ = ["graph_drawing"]
 
-_ROW, _HEIGHT, _GAP, _TOP = 78.0, 30.0, 46.0, 12.0  # pixels
+_ROW, _HEIGHT, _GAP, _TOP = 78.0, 30.0, 66.0, 12.0  # pixels
 _ASKS = "var(--cm-warn,#9a6700)"
 
 
@@ -33,7 +33,7 @@ def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The
     """An SVG of the graph; what a run passed is colored, the rest fades.
 
     Rounded boxes ask a model, square ones are functions, double ones are graphs or maps; `!` marks
-    an effect, a dashed arrow a fallback.
+    an effect, a dashed arrow a fallback, `key?` what a choice looks at.
 
     >>> from compilm.graphs import Graph
     >>> graph = Graph({"a": lambda: {}}, {"a": END}, "a")
@@ -50,6 +50,7 @@ def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The
         through = [seats[name] for name in stops.get((arrow.source, arrow.target), [])]
         lanes += not through
         marks.append(_arrow(arrow, seats, through, way, lane=lanes))
+    marks += _asked(outline, seats)
     marks += [_box(box, seats[box.name], way) for box in outline.boxes]
     return document(height, title, marks)
 
@@ -160,9 +161,19 @@ def _arrow(
         mark("path", d=drawn.tip, fill=ink, fill_opacity=opacity),
     ]
     if arrow.label:
-        told = text(drawn.x, drawn.y, arrow.label, font_size="10.5", opacity=max(opacity, 0.5))
-        marks.append(told)
+        told = arrow.label.rpartition(" = ")[2]
+        marks.append(text(drawn.x, drawn.y, told, font_size="10.5", opacity=max(opacity, 0.5)))
     return "".join(marks)
+
+
+def _asked(outline: Outline, seats: Mapping[str, _Seat]) -> Iterable[str]:
+    """The key that a choice looks at, beside its node; its arrows tell the values."""
+    asked = {arrow.source: arrow.label.partition(" = ")[0] for arrow in outline.arrows
+             if " = " in arrow.label}  # fmt: skip
+    for name, key in asked.items():
+        seat = seats[name]
+        place = seat.x + seat.width / 2 + 5
+        yield text(place, seat.y + 4, f"{key}?", font_size="10.5", opacity=0.5)
 
 
 class _Line(NamedTuple):
