@@ -36,7 +36,9 @@ HEAVY = {
 HOMES = {
     "IPython": {"progress.py"},
     "faiss": {"runtime/near/shelves.py"},
-    "fastapi": {"runtime/http/app.py", "runtime/http/problems.py"},
+    "fastapi": {
+        "runtime/http/app.py", "runtime/http/problems.py", "runtime/http/reviews.py",
+    },
     "mlflow": {"tracking.py"},
     "numpy": {
         "^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py",

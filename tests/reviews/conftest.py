@@ -20,9 +20,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def opened(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
-) -> Iterator[Opened]:
+def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Opened]:
     """Opens the same queue again and again, as processes do."""
     if request.param == "sqlite":
         place = str(tmp_path / "reviews.db")

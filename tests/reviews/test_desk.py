@@ -31,7 +31,9 @@ def approve(draft: str, approved: bool | None = None) -> dict[str, Any]:
 def desk_over(
     journal: Journal, reviews: Reviews, node: Any = approve, name: str = "mail", **more: Any
 ) -> Desk:
-    return Desk(Runs(Graph({"ask": node}, {"ask": END}, "ask"), journal, name=name), reviews, **more)
+    return Desk(
+        Runs(Graph({"ask": node}, {"ask": END}, "ask"), journal, name=name), reviews, **more
+    )
 
 
 @pytest.fixture
@@ -51,7 +53,11 @@ def test_a_pause_is_a_review_with_its_reason_and_an_answer_takes_the_run_on(
     waiting = desk.start("m-1", draft="Hello.")
     assert isinstance(waiting, Waiting)
     told = waiting.review
-    assert (told.reason, told.draft, told.details) == ("a refund", {"text": "Hello."}, {"sum": 12.5})
+    assert (told.reason, told.draft, told.details) == (
+        "a refund",
+        {"text": "Hello."},
+        {"sum": 12.5},
+    )
     assert (told.program, told.run, told.node, told.fields) == ("mail", "m-1", "ask", ("approved",))
     assert (told.inputs, told.expires_at) == ({"draft": "Hello."}, 1060.0)
     given = desk.answer(told.id, by="ana", answer={"approved": True})
@@ -59,9 +65,7 @@ def test_a_pause_is_a_review_with_its_reason_and_an_answer_takes_the_run_on(
     assert given.sent is True
     assert reviews.get(told.id).resumed_at == 1000.0
     assert desk.settle() == []
-    assert [row for row in reviews.examples("mail")] == [
-        {"draft": "Hello.", "approved": True, "id": told.id}
-    ]
+    assert list(reviews.examples("mail")) == [{"draft": "Hello.", "approved": True, "id": told.id}]
 
 
 def test_tasks_do_as_threads_do(reviews: Reviews) -> None:
@@ -209,3 +213,17 @@ def test_a_redacted_run_stays_redacted_in_the_queue_unless_told_otherwise(
     given = desk.answer(waiting.review.id, by="ana", answer={"approved": True})
     assert isinstance(given, dspy.Prediction)
     assert given.sent is True
+
+
+def test_runs_and_queue_in_one_postgres_go_on_on_another_machine(postgres_url: str) -> None:
+    here = desk_over(open_journal(postgres_url), Reviews(postgres_url))
+    waiting = here.start("m-1", draft="x")
+    assert isinstance(waiting, Waiting)
+    there = desk_over(open_journal(postgres_url), Reviews(postgres_url))
+    there.reviews.answer(waiting.review.id, by="ana", answer={"approved": True})
+    assert there.settle() == ["m-1"]
+    assert here.settle() == []
+    assert here.runs.look("m-1").outputs == {"sent": True}
+    for desk in (here, there):
+        desk.reviews.close()
+        desk.runs.journal.close()

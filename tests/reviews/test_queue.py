@@ -13,7 +13,7 @@ import dspy
 import pytest
 
 from compilm.clock import ManualClock
-from compilm.datasets import load_rows
+from compilm.datasets import load
 from compilm.errors import JournalError, ReviewTaken, UsageError
 from compilm.reviews import Review, Reviews
 
@@ -222,7 +222,7 @@ def test_what_people_answered_becomes_rows_that_a_compile_reads(
         {"question": "0+1?\u2028", "answer": "1", "id": "r1"},
         {"question": "1+1?\u2028", "answer": "2", "id": "r2"},
     ]
-    data = load_rows(tmp_path / "train.jsonl", inputs=["question"], id="id")
+    data = load(tmp_path / "train.jsonl", inputs=["question"], id="id")
     assert [(example.question, example.answer) for example in data] == [
         ("0+1?\u2028", "1"), ("1+1?\u2028", "2")
     ]  # fmt: skip

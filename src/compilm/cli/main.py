@@ -28,6 +28,7 @@ VERBS = {
     "diff": "show what changed between two artifacts",
     "runs": "list the runs of the journal",
     "serve": "serve an artifact over HTTP",
+    "reviews": "list, claim and answer what programs ask people",
     "traces": "list what was run or served, show one as a tree, send them on",
     "replay": "run a recorded call again, offline",
     "drill": "try an artifact against providers that fail on purpose",

@@ -15,6 +15,7 @@ __all__ = [
     "is_artifact",
     "journal_path",
     "out_path",
+    "reviews_place",
     "shown",
     "target_name",
     "trace_path",
@@ -33,6 +34,12 @@ def trace_path(config: Config) -> Path:
     if config.runtime.trace_path is not None:
         return Path(config.runtime.trace_path)
     return config.folder / ".compilm" / "traces.db"
+
+
+def reviews_place(config: Config) -> str:
+    """`runtime.reviews`, else `.compilm/reviews.db` beside the configuration."""
+    place = config.runtime.reviews or ".compilm/reviews.db"
+    return place if "://" in place else str(config.folder / place)
 
 
 def target_name(config: Config) -> str:

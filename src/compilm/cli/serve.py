@@ -14,6 +14,7 @@ from .loading import add_program, loaded
 from .options import configuration
 from .out import Out
 from .place import target_name
+from .reviewing import desk_at
 from .tracing import tracing
 
 __all__ = ["arguments", "run"]
@@ -47,7 +48,10 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args, flags)
     with _listen(args.host, args.port) as listening, tracing(config, out) as tracer:
         runtime = loaded(args.artifact, config, out, tracer)
-        app = create_app(runtime, name=target_name(config), concurrency=config.runtime.concurrency)
+        desk = None if config.runtime.reviews is None else desk_at(config, runtime)
+        app = create_app(
+            runtime, name=target_name(config), concurrency=config.runtime.concurrency, desk=desk
+        )
         _announce(app, listening, out)
         settings = uvicorn.Config(
             app,

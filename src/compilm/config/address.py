@@ -1,4 +1,4 @@
-"""The address of a Redis server as people write it: checked, and shown without what is secret."""
+"""Addresses of servers as people write them: checked, and shown without what is secret."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigError
 
-__all__ = ["redis_place", "redis_url"]
+__all__ = ["redis_place", "redis_url", "reviews_place"]
 
 _EXPECTED = "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB, or unix:///path/to/redis.sock"
 
@@ -44,6 +44,27 @@ def redis_place(text: str) -> str:
     if parts.scheme == "unix":
         return parts.path
     return f"{parts.hostname}:{parts.port or 6379}{parts.path.rstrip('/')}"
+
+
+def reviews_place(text: Any) -> str:
+    """`text`, which is a file, or the address of a Postgres that holds no password.
+
+    >>> reviews_place("postgresql://desk@db.internal/reviews")
+    'postgresql://desk@db.internal/reviews'
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError("expected a file, or postgresql://USER@HOST/DATABASE")
+    if "://" in text:
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            raise ConfigError("expected a file, or postgresql://USER@HOST/DATABASE") from None
+        if parts.password is not None or "password=" in parts.query:
+            raise ConfigError(
+                "a password in the address (not repeated here): keep it in the environment "
+                "variable PGPASSWORD, or in a file that PGPASSFILE names"
+            )
+    return text
 
 
 def _parts(text: str) -> SplitResult:

@@ -136,8 +136,9 @@ class RuntimeSettings:
     that `redis_password_env` names. `semantic` describes the cache of near questions, as
     `{"threshold": 0.95}`; without, there is none. `trace` is what is recorded of calls in the file
     `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
-    of them. `rendering` says when the parts of prompts that stay are rendered: `ahead`, once, or
-    anew at each `call`.
+    of them. `reviews` is the queue of a served graph's questions: a file, or the address of a
+    Postgres without a password. `rendering` says when the parts of prompts that stay are rendered:
+    `ahead`, once, or anew at each `call`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
@@ -164,6 +165,7 @@ class RuntimeSettings:
     trace_sample: float = 1.0
     trace_keep: int = 10_000
     trace_path: str | None = None
+    reviews: str | None = None
     rendering: str = "ahead"
     tool_timeout: float = 10.0
 

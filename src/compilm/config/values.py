@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
-from .address import redis_url
+from .address import redis_url, reviews_place
 from .near import semantic
 from .settings import SplitSettings
 
@@ -299,6 +299,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.trace_sample": _number(0, 1),
     "runtime.trace_keep": _whole(1),
     "runtime.trace_path": _text,
+    "runtime.reviews": reviews_place,
     "runtime.rendering": _one_of("ahead", "call"),
     "track.mlflow": _text,
 }

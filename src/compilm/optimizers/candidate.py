@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import canonical
 from ..artifact import Nearest, Predictor
-from ..programs.predictors import DEFAULT_ROLE
+from ..programs.roles import DEFAULT_ROLE
 
 __all__ = ["BASELINE", "Candidate", "Proposal"]
 

@@ -24,8 +24,9 @@ from ..errors import ContractError, RunStopped
 from ..metrics import Metric, Score
 from ..programs import models
 from ..programs.nearest import scoring
-from ..programs.predictors import DEFAULT_ROLE, applied, predictors
+from ..programs.predictors import applied, predictors
 from ..programs.rendering import rendered
+from ..programs.roles import DEFAULT_ROLE
 from ..programs.veils import veil_maker
 from .calls import SCOPE, Scope
 from .candidate import Candidate

@@ -34,6 +34,7 @@ class Session:
         self.job = job
         _check_frozen(job)
         _check_secrets(job)
+        _check_roles(job)
         self.writer = Writer(job.journal, job.run, job.clock)
         self.answers = Answers()
         past = list(job.journal.read(job.run))
@@ -123,6 +124,17 @@ def _check_frozen(job: Job) -> None:
     unknown = [path for path in job.frozen if path not in paths]
     if unknown:
         raise ProgramError(f"freeze names {unknown[0]!r}; the program's predictors are {paths}")
+
+
+def _check_roles(job: Job) -> None:
+    """A role without a model is told, and never filled with another's."""
+    for predictor in job.predictors:
+        if predictor.role not in job.roles:
+            raise ProgramError(
+                f"predictor {predictor.path!r} asks for the role {predictor.role!r}, and no model "
+                f"is bound to it: pass roles={{{predictor.role!r}: ...}} or set "
+                f"[lm.{predictor.role}]"
+            )
 
 
 def _check_secrets(job: Job) -> None:

@@ -16,6 +16,7 @@ from ..errors import ArtifactMismatch, ProgramError
 from .copying import copied
 from .demos import as_declared, plain_demo
 from .retrieving import Retrieving, release, retrieve
+from .roles import role_of
 from .types import type_text
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
     "predictors",
     "shape",
 ]
-
-DEFAULT_ROLE = "default"
 
 # A program that is itself one `dspy.Predict` has no attribute to name the predictor by.
 SELF = "self"
@@ -228,7 +227,7 @@ def _as_value(path: str, predictor: dspy.Predict) -> Predictor:
     demos = tuple(plain_demo(demo, signature, path) for demo in predictor.demos)
     return Predictor(
         path,
-        DEFAULT_ROLE,
+        role_of(predictor),
         _fields(signature.input_fields),
         _fields(signature.output_fields),
         signature.instructions,

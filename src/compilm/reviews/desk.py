@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -76,27 +77,27 @@ class Desk:
     async def astart(self, run: str, /, **inputs: Any) -> dspy.Prediction | Waiting:
         """As `start`, in a task."""
         with self._around():
-            return self._over(run, await self.runs.astart(run, **inputs))
+            outcome = await self.runs.astart(run, **inputs)
+        return await asyncio.to_thread(self._over, run, outcome)
 
     def answer(
         self, id: str, *, by: str, answer: Mapping[str, Any]
     ) -> dspy.Prediction | Waiting | None:
         """Answer a review and go on with its run; `None` where the review is of no run."""
-        review = self.reviews.answer(id, by=by, answer=answer)
+        review = self._answered(id, by, answer)
         return self._resume(review) if review.run else None
 
     async def aanswer(
         self, id: str, *, by: str, answer: Mapping[str, Any]
     ) -> dspy.Prediction | Waiting | None:
         """As `answer`, in a task."""
-        review = self.reviews.answer(id, by=by, answer=answer)
+        review = await asyncio.to_thread(self._answered, id, by, answer)
         if not review.run:
             return None
-        given = self._given(review)
+        given = await asyncio.to_thread(self._given, review)
         with self._around():
-            outcome = self._over(review.run, await self.runs.aresume(review.run, **given))
-        self.reviews.resumed(review.id)
-        return outcome
+            outcome = await self.runs.aresume(review.run, **given)
+        return await asyncio.to_thread(self._gone_on, review, outcome)
 
     def settle(self) -> list[str]:
         """Do what is due: ask what no review asks yet, expire, go on with what has an answer.
@@ -115,17 +116,25 @@ class Desk:
     def _resume(self, review: Review) -> dspy.Prediction | Waiting:
         given = self._given(review)
         with self._around():
-            outcome = self._over(review.run, self.runs.resume(review.run, **given))
-        self.reviews.resumed(review.id)
-        return outcome
+            outcome = self.runs.resume(review.run, **given)
+        return self._gone_on(review, outcome)
 
-    def _given(self, review: Review) -> Mapping[str, Any]:
-        """The answer, unless the run has it already: then it was killed between the two."""
-        if review.program != self.runs.name:
+    def _gone_on(self, review: Review, outcome: Any) -> dspy.Prediction | Waiting:
+        found = self._over(review.run, outcome)
+        self.reviews.resumed(review.id)
+        return found
+
+    def _answered(self, id: str, by: str, answer: Mapping[str, Any]) -> Review:
+        review = self.reviews.get(id)
+        if review.run and review.program != self.runs.name:
             raise ProgramError(
                 f"review {review.id} is of {review.program!r}, and this desk is of "
                 f"{self.runs.name!r}: answer it at its own"
             )
+        return self.reviews.answer(review.id, by=by, answer=answer)
+
+    def _given(self, review: Review) -> Mapping[str, Any]:
+        """The answer, unless the run has it already: then it was killed between the two."""
         kept = self.runs.look(review.run)
         waits = kept.status == "paused" and self._id(self._kept(review.run)) == review.id
         return (review.answer or {}) if waits else {}

@@ -195,6 +195,10 @@ class Reviews:
         Path(path).write_text("".join(lines), encoding="utf-8")
         return len(lines)
 
+    def now(self) -> float:
+        """The instant by the clock of the queue, in seconds since 1970 UTC."""
+        return self._clock.wall()
+
     def close(self) -> None:
         """Release the file or the connection."""
         self._table.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -83,6 +83,14 @@ class Runtime:
             if hasattr(type(self.program), "aforward"):
                 return told(await self.program.acall(**inputs))
             return told(await asyncio.to_thread(self.program, **inputs))
+
+    def check(self, inputs: Mapping[str, Any]) -> None:
+        """Nothing, or the `ProgramError` that a call with these inputs raises before it starts."""
+        self._check(inputs)
+
+    def calling(self, inputs: Mapping[str, Any]) -> AbstractContextManager[Any]:
+        """The models and settings of a call, for what runs the program in another way: a desk."""
+        return self._called(inputs)
 
     def close(self) -> None:
         """Close idle connections of its models' threads; the next call opens others."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import MissingExtra, Refused
 from ..layers.ledger import billed
 from . import problems
@@ -15,6 +16,7 @@ from .schema import answer_of, request_model, response_model
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ...reviews import Desk
     from ..layers.book import Entry
     from ..load import Runtime
 
@@ -22,15 +24,22 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    runtime: Runtime, *, title: str | None = None, name: str = "", concurrency: int = 1024
+    runtime: Runtime,
+    *,
+    title: str | None = None,
+    name: str = "",
+    concurrency: int = 1024,
+    desk: Desk | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> FastAPI:
     """A FastAPI application around `runtime`; `name` is the program's in addresses.
 
     It answers `POST /v1/programs/{name}` and `POST /v1/run` with the program's outputs, typed by
     its predictors in the OpenAPI document, and `GET /v1/programs`, `/livez`, `/readyz`,
     `/healthz`. Failures are RFC 9457 problem documents. More than `concurrency` calls at once are
-    refused with 503. When it ends, connections to models are closed. Raises `MissingExtra` where
-    FastAPI is not installed.
+    refused with 503. When it ends, connections to models are closed. With a `desk`, a call whose
+    run waits for a person is answered by 202 and the review, and `/v1/reviews` is the queue.
+    Raises `MissingExtra` where FastAPI is not installed.
 
     >>> import dspy
     >>> from types import SimpleNamespace
@@ -46,12 +55,18 @@ def create_app(
     except ImportError as error:
         raise MissingExtra("fastapi", extra="serve", purpose="serve over HTTP") from error
 
-    served = Served(runtime, name or type(runtime.program).__name__, concurrency)
-    app = FastAPI(title=title or served.name, version=served.digest, lifespan=_lifespan(served))
+    served = Served(runtime, name or type(runtime.program).__name__, concurrency, desk)
+    app = FastAPI(
+        title=title or served.name, version=served.digest, lifespan=_lifespan(served, clock)
+    )
     app.state.served = served
     app.add_middleware(_Digest, digest=served.digest)
     problems.install(app)
     _add_programs(app, served)
+    if desk is not None:
+        from .reviews import add_reviews
+
+        add_reviews(app, desk)
     _add_health(app, served)
     return app
 
@@ -59,36 +74,51 @@ def create_app(
 class Served:
     """One runtime, its calls in flight, and whether it takes new ones."""
 
-    def __init__(self, runtime: Runtime, name: str, concurrency: int) -> None:
-        self.runtime = runtime
+    def __init__(
+        self, runtime: Runtime, name: str, concurrency: int, desk: Desk | None = None
+    ) -> None:
+        self.runtime, self.desk = runtime, desk
         self.name = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-") or "program"
         self.digest = runtime.artifact.digest
         self.ready = False
         self.flying = 0
         self._limit = concurrency
 
-    async def answer(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The program's outputs for these inputs."""
+    async def answer(self, inputs: dict[str, Any], run: str = "") -> tuple[int, dict[str, Any]]:
+        """The program's outputs for these inputs, or who is asked; and the status that says so."""
         if self.flying >= self._limit:
             raise Refused(f"{self._limit} calls are being answered already", retry_after=1.0)
         self.flying += 1
         try:
-            return answer_of(await self.runtime.acall(**inputs))
+            if self.desk is None:
+                return 200, answer_of(await self.runtime.acall(**inputs))
+            from .reviews import started
+
+            return await started(self.runtime, self.desk, run, inputs)
         finally:
             self.flying -= 1
 
 
-def _lifespan(served: Served) -> Any:
+def _lifespan(served: Served, clock: Clock) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served.ready = True
         try:
-            yield
+            async with _settled(served, clock):
+                yield
         finally:
             served.ready = False
             await served.runtime.aclose()
 
     return lifespan
+
+
+def _settled(served: Served, clock: Clock) -> AbstractAsyncContextManager[None]:
+    if served.desk is None:
+        return nullcontext()
+    from .reviews import settling
+
+    return settling(served.desk, clock)
 
 
 def _add_programs(app: FastAPI, served: Served) -> None:
@@ -104,8 +134,8 @@ def _add_programs(app: FastAPI, served: Served) -> None:
         given = {name: getattr(body, name) for name in body.model_fields_set}
         try:
             with billed() as bill:
-                answer = await served.answer(given)
-            return JSONResponse(answer, headers=_usage(bill.total))
+                status, answer = await served.answer(given, request.headers.get("x-run-id", ""))
+            return JSONResponse(answer, status, headers=_usage(bill.total))
         except Exception as error:  # border: whatever a call raises becomes a problem document
             return problems.answer(request, error)
 

@@ -7,7 +7,7 @@ import math
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BudgetExceeded, CallFailed, CompilmError, Refused, UsageError
+from ...errors import BudgetExceeded, CallFailed, CompilmError, Refused, ReviewTaken, UsageError
 from ..layers.outcomes import asked, retry_after_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _TITLES = {
     "not-json": "The body is not said to be JSON",
     "not-found": "There is nothing at this address",
     "not-allowed": "This address is not asked this way",
+    "taken": "Somebody else has it",
     "budget": "A budget has no room for this call",
     "refused": "Nothing was tried; ask again later",
     "model-failed": "A model did not answer",
@@ -52,6 +53,8 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     for spent in (error, error.__cause__):
         if isinstance(spent, BudgetExceeded):
             return _over_budget(spent)
+    if isinstance(error, ReviewTaken):
+        return _problem(409, "taken", str(error), retry_after=error.retry_after)
     if isinstance(error, Refused):
         return _problem(503, "refused", str(error), retry_after=error.retry_after)
     if (refusal := _refusal(error)) is not None:
