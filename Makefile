@@ -9,10 +9,11 @@ CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit bridges coverage chaos soak soak-graphs soak-runtime bench-optimizers bench-runtime lock clean
+.PHONY: help demo desk test lint types imports unit bridges coverage chaos soak soak-graphs soak-runtime bench-optimizers bench-runtime lock clean
 
 help:
 	@echo "make demo   compile, prove and ask the claims desk, without any key"
+	@echo "make desk   compile the whole claims desk, and hold its conversations"
 	@echo "make test   lint, types, layers, tests and docs"
 	@echo "make bridges  the bridges to other frameworks, in an environment that has them"
 	@echo "make coverage  the tests again, with the branches they take"
@@ -41,6 +42,11 @@ demo: $(STAMP)
 	@echo '  open $(DEMO)/report.html                                    the report: curve, interval, what changed'
 	@echo '  $(BIN)/compilm serve $(DEMO) --config $(CLAIMS)'
 	@echo '  LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/mlflow ui --backend-store-uri sqlite:///$(DEMO)-mlflow.db'
+
+# The whole desk of examples/claims: compiled, and 71 scripted conversations held with it.
+desk: $(STAMP)
+	$(BIN)/compilm compile --config examples/claims/desk.toml --out build/desk --journal build/desk.db
+	cd examples/claims && ../../$(BIN)/python talk.py ../../build/desk
 
 test: lint types imports unit bridges
 

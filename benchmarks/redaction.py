@@ -164,9 +164,8 @@ def main() -> None:
         print(
             f"\n{name}, {asked.half} half: {found[0].values} values, {found[0].clean} clean texts"
         )
-        print(
-            "\n| detector | hidden | touched | flagged | words |\n| --- | ---: | ---: | ---: | ---: |"
-        )
+        print("\n| detector | hidden | touched | flagged | words |")
+        print("| --- | ---: | ---: | ---: | ---: |")
         for least, each in zip(THRESHOLDS, found, strict=True):
             print(line(f"rules at {least}", each))
         for title, detect in BASELINES.items():

@@ -1,4 +1,4 @@
-"""Graph runs that are killed at random instants end, and their effects happen once: a short soak."""
+"""Graph runs that are killed at random instants end, and their effects happen once."""
 
 from __future__ import annotations
 

@@ -180,3 +180,17 @@ def test_a_run_of_another_graph_is_refused() -> None:
     paused = graph("one")()
     with pytest.raises(ProgramError, match="step 0 of this run was node 'one' and would now be"):
         graph("two").resume(paused, approved=True)
+
+
+def test_a_pause_inside_another_module_is_refused_with_the_remedy() -> None:
+    class Hidden(dspy.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.graph = Graph({"ask": approve}, {"ask": END}, "ask")
+
+        def forward(self, draft: str) -> Any:
+            return self.graph(draft=draft)
+
+    graph = Graph({"hidden": Hidden()}, {"hidden": END}, "hidden")
+    with pytest.raises(ProgramError, match="node 'hidden' has a graph inside another module"):
+        graph(draft="d")

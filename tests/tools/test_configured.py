@@ -35,6 +35,7 @@ tool_timeout = 4
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STATE", str(tmp_path))
+    monkeypatch.delenv("COMPILM_DATA", raising=False)  # of these tests, and no key
     (tmp_path / "compilm.toml").write_text(FILE, "utf-8")
     return tmp_path
 

@@ -11,7 +11,8 @@ import dspy
 import compilm
 from compilm import errors
 from compilm.api import Progress
-from compilm.graphs import Graph, agent
+from compilm.graphs import Event, Graph, Runs, Threads, agent
+from compilm.graphs.records import Status
 from compilm.journal import Journal, MemoryJournal, Record
 from compilm.optimizers.plan import Range
 from compilm.optimizers.rollout import Rollout
@@ -135,6 +136,31 @@ def journals() -> None:
     for record in journal.read("run", kinds=["note"]):
         assert_type(record, Record)
     journal.close()
+
+
+def graphs(step: dspy.Module) -> None:
+    graph = compilm.Graph(
+        nodes={
+            "a": step,
+            "b": compilm.Node(lambda x: {"y": x}, timeout=1.0, retries=1, fallback="a"),
+            "c": compilm.Map(step, over="xs", into="ys", concurrency=4),
+        },
+        edges={"a": compilm.Choice("x", {1: "b"}, compilm.END), "b": ("a", "c"), "c": compilm.END},
+        start="a",
+        merge={"y": "list", "z": sum},
+    )
+    assert_type(graph.inputs, tuple[str, ...])
+    assert_type(graph.outline().mermaid(), str)
+    paused = compilm.Paused("Is it fine?")
+    assert_type(paused.to_json(), dict[str, Any])
+    graph.resume(paused, fine=True)
+    for event in graph.stream(x=1):
+        assert_type(event, Event)
+    runs = Runs(graph, compilm.open_journal(None))
+    assert_type(runs.paused(), list[str])
+    assert_type(runs.look("r").status, Status)
+    assert_type(Threads(graph, runs.journal).look("t").messages, list[dict[str, Any]])
+    raise compilm.Pause("Is it fine?", draft="text")
 
 
 def tools_of_a_program(server: McpServer) -> None:

@@ -127,6 +127,9 @@ def _put_text(layered: _Layered, key: str, text: str, origin: str, rank: int, cw
     layered.put(key, value, origin, rank, cwd)
 
 
+_NO_SETTING = frozenset({"COMPILM_DATA", "COMPILM_SERVERS"})  # of benchmarks and tests
+
+
 def _env_key(name: str) -> str | None:
     """The dotted key that an environment variable means; None where it is not ours."""
     rest = name.removeprefix("COMPILM_").lower()
@@ -143,7 +146,8 @@ def _env_key(name: str) -> str | None:
 
 def _from_env(layered: _Layered, env: Mapping[str, str], cwd: Path) -> None:
     for name in sorted(env):
-        key = _env_key(name) if name.startswith("COMPILM_") else None
+        is_ours = name.startswith("COMPILM_") and name not in _NO_SETTING
+        key = _env_key(name) if is_ours else None
         if key is not None and env[name]:
             _put_text(layered, key, env[name], f"env {name}", 2, cwd)
 

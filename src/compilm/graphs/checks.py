@@ -158,7 +158,17 @@ def _spot(
     is_async = inspect.iscoroutinefunction(function)
     is_simple = plain and function is not None and not is_async
     return Spot(
-        wants, writes, policy, edge, join, policy.writes, plain, is_simple, function, is_async
+        wants,
+        writes,
+        policy,
+        edge,
+        join,
+        only=policy.writes,
+        is_plain=plain,
+        is_simple=is_simple,
+        is_strict=not (wants.optional or wants.anything or wants.key),
+        function=function,
+        is_async=is_async,
     )
 
 

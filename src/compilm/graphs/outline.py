@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import dspy
 
 from .edges import END, Choice, Edge, targets
+from .maps import Map
 from .nodes import Function, Policy
 from .pauses import Paused
+from .perform import Nested
 from .plan import next_of
 from .progress import Done, Event
 from .records import Kept
@@ -174,13 +176,10 @@ def _last(
 
 
 def _kind(step: dspy.Module) -> Kind:
-    from .graph import Graph
-    from .maps import Map
-
-    if isinstance(step, Graph):
-        return "graph"
     if isinstance(step, Map):
         return "map"
+    if isinstance(step, Nested):
+        return "graph"
     return "function" if isinstance(step, Function) else "model"
 
 

@@ -11,13 +11,16 @@ import dspy
 from ..errors import ProgramError
 from .accepts import aheld, held
 from .nodes import Function
-from .pauses import Pause
+from .pauses import Pause, Paused
 from .policies import aattempted, attempted, falls_back
 from .progress import Done, Place
 from .side import aside_by_side, blocking, side_by_side
 from .walk import Task, Walk, Walked, inputs_of
 
 __all__ = ["Nested", "adrive", "drive"]
+
+
+_new: Any = tuple.__new__  # as in the walk
 
 
 @runtime_checkable
@@ -38,10 +41,10 @@ def drive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if type(asked) is Task:
-                asked = walk.send(perform(asked))
-            else:
+            if isinstance(asked, list):
                 asked = walk.send(side_by_side([_driven(branch) for branch in asked]))
+            else:
+                asked = walk.send(perform(asked))
     except StopIteration as end:
         found: Walked = end.value
         return found
@@ -52,10 +55,10 @@ async def adrive(walk: Walk) -> Walked:
     try:
         asked = next(walk)
         while True:
-            if type(asked) is Task:
-                asked = walk.send(await aperform(asked))
-            else:
+            if isinstance(asked, list):
                 asked = walk.send(await aside_by_side([_adriven(branch) for branch in asked]))
+            else:
+                asked = walk.send(await aperform(asked))
     except StopIteration as end:
         found: Walked = end.value
         return found
@@ -84,12 +87,15 @@ def perform(task: Task) -> Done:
             output = update_of(output, name, spot.only)
         if not spot.is_plain:
             output = held(task, inputs, output)
-        done = Done(names + name, output)
+        done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
+    if progress.keep is None and progress.tell is None:
+        progress.done[step] = done
+        return done
     return progress.completed(step, done)
 
 
@@ -100,17 +106,25 @@ async def aperform(task: Task) -> Done:
         progress.tell("started", names + name, step, {})
     try:
         inputs = inputs_of(task)
-        if spot.is_plain:
+        if spot.is_plain and spot.is_async:
+            output = await spot.function(**inputs)
+        elif spot.is_plain:
             output = await acall(task, inputs)
         else:
             output = await aattempted(task, inputs, acall)
-        update = await aheld(task, inputs, update_of(output, name, spot.only))
-        done = Done(names + name, update)
+        if type(output) is not dict or spot.only is not None:
+            output = update_of(output, name, spot.only)
+        if not spot.is_plain:
+            output = await aheld(task, inputs, output)
+        done = _new(Done, (names + name, output, False))
     except Pause as pause:
         pause.at(names + name, step, task.state)
         raise
     except Exception as error:  # border: a node's failure goes to its fallback, or on with a note
         done = falls_back(error, task)
+    if progress.keep is None and progress.tell is None:
+        progress.done[step] = done
+        return done
     return progress.completed(step, done)
 
 
@@ -121,8 +135,6 @@ def call(task: Task, inputs: Mapping[str, Any]) -> Any:
 
 async def acall(task: Task, inputs: Mapping[str, Any]) -> Any:
     """As `call`, awaited."""
-    if task.spot.is_async and task.spot.function is not None:
-        return await task.spot.function(**inputs)
     return await acalled(task.graph.nodes[task.name], inputs, task.name, task.place)
 
 
@@ -172,6 +184,11 @@ def _mapping(output: Any, name: str) -> Mapping[str, Any]:
         return output
     if inspect.isawaitable(output):
         _unawaited(output, name)
+    if isinstance(output, Paused):
+        raise ProgramError(
+            f"node {name!r} has a graph inside another module, and that graph paused: make the "
+            "graph itself the node, so that the question can be asked and answered"
+        )
     raise ProgramError(
         f"node {name!r} returned a {type(output).__name__}: return a dspy.Prediction, or a "
         f"mapping of what it writes, as in {{{name!r}: ...}}"

@@ -27,6 +27,7 @@ class Spot(NamedTuple):
     only: tuple[str, ...] | None = None  # the keys that may be written, where the policy says so
     is_plain: bool = True  # nothing in the policy has to be done
     is_simple: bool = False  # and it is a function that need not be awaited
+    is_strict: bool = False  # it reads what it requires, and nothing else
     function: Any = None  # a callable or None
     is_async: bool = False
 

@@ -113,6 +113,11 @@ class Guard(dspy.Module):
         self._answer, self._refusal, self._attempts = answer, refusal, attempts
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs of a call, where the program says so."""
+        return tuple(getattr(self.program, "inputs", ()))
+
+    @property
     def optional_inputs(self) -> tuple[str, ...]:
         """The inputs that a call may leave out, where the program says so."""
         return tuple(getattr(self.program, "optional_inputs", ()))

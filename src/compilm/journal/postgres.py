@@ -146,7 +146,7 @@ class PostgresJournal(Watched):
                 raise JournalError(f"cannot {doing} the journal in Postgres: {error}") from error
 
     def _connected(self) -> Any:
-        db = self._psycopg.connect(self._url, autocommit=True)
+        db: Any = self._psycopg.connect(self._url, autocommit=True)
         weakref.finalize(self, db.close)
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))

@@ -117,6 +117,6 @@ class Proposals:
                     self._ask,
                     self._asked,
                     chance,
-                )  # fmt: skip
+                )
             )
         return scenes

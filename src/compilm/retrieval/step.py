@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import dspy
 
-from .. import canonical
 from ..errors import UsageError
+from .looking import alooked_up, looked_up, source
 from .passages import Passage, Retriever, numbered
 from .rerank import Reranker
 from .where import Where
@@ -21,7 +20,8 @@ class Retrieve(dspy.Module):
 
     With a `reranker` it looks up `depth` first and keeps the best after it; the reranker's
     predictor is a part of the program, and compiled with it. `where` holds for every call; a call
-    may add conditions of its own. It waits as long as its retriever does: see `Bounded`.
+    may add conditions of its own. It waits as long as its retriever does: see `Bounded`. In a trace
+    a look-up is a span; in a replay it finds what it found then, and nobody is asked.
 
     The prediction has `passages` (a list of texts), `context` (the same, numbered, for a prompt)
     and `sources` (a list of dicts with id, text, document, start, end, score, metadata), in one
@@ -52,7 +52,8 @@ class Retrieve(dspy.Module):
 
     def forward(self, query: str, where: Where | None = None) -> dspy.Prediction:
         """The best passages."""
-        found = self.retriever.search(query, self._wanted, {**self.where, **(where or {})})
+        asked = {**self.where, **(where or {})}
+        found = looked_up(self.retriever, query, self._wanted, asked)
         if self.reranker is not None:
             found = self.reranker(query=query, passages=found).passages
         return _told(found[: self.k])
@@ -60,7 +61,7 @@ class Retrieve(dspy.Module):
     async def aforward(self, query: str, where: Where | None = None) -> dspy.Prediction:
         """As `forward`, in a task."""
         asked = {**self.where, **(where or {})}
-        found = await self.retriever.asearch(query, self._wanted, asked)
+        found = await alooked_up(self.retriever, query, self._wanted, asked)
         if self.reranker is not None:
             found = (await self.reranker.acall(query=query, passages=found)).passages
         return _told(found[: self.k])
@@ -74,17 +75,5 @@ def _told(found: Sequence[Passage]) -> dspy.Prediction:
     return dspy.Prediction(
         passages=[each.text for each in found],
         context=numbered(found),
-        sources=[_source(each) for each in found],
+        sources=[source(each) for each in found],
     )
-
-
-def _source(passage: Passage) -> Mapping[str, Any]:
-    return {
-        "id": passage.id,
-        "text": passage.text,
-        "document": passage.document,
-        "start": passage.start,
-        "end": passage.end,
-        "score": passage.score,
-        "metadata": canonical.plain(dict(passage.metadata)),
-    }

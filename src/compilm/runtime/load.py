@@ -281,8 +281,8 @@ def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...],
     for each in [program.signature] if hasattr(program, "signature") else []:
         optional |= {name for name, info in each.input_fields.items() if not info.is_required()}
     named = tuple(each.name for each in parameters)
-    if (wants := getattr(program, "wants", None)) is not None:  # a graph tells by itself
-        named, optional = wants.names, optional | set(wants.optional)
+    if hasattr(program, "optional_inputs"):  # a graph, or what stands around one: it names its own
+        named = tuple(getattr(program, "inputs", named))
     names = tuple(declared) or named or _signature_names(program, "input_fields")
     return names, frozenset(optional)
 

@@ -22,7 +22,8 @@ class Place:
     `env` names variables of this process that the command gets besides `PATH`, `HOME` and their
     like; nothing else of the environment reaches it. `key_env` names the variable with the bearer
     token of a `url`. Another host is asked only where `remote` says so, and a key goes there only
-    over https. What the command writes to its standard error goes to the file `log`.
+    over https. What the command writes to its standard error goes to the file `log`. `connect` is
+    the seconds it may take to start and greet.
 
     Raises `ConfigError` where it makes no sense.
 
@@ -38,7 +39,7 @@ class Place:
     cwd: str | None = None
     remote: bool = False
     log: str | None = None
-    connect: float = 10.0
+    connect: float = 30.0
 
     def __post_init__(self) -> None:
         if bool(self.command) == (self.url is not None):

@@ -17,7 +17,7 @@ from .svg import BAD, BEST, WIDTH, document, mark, text, width_of
 
 __all__ = ["graph_drawing"]
 
-_ROW, _HEIGHT, _GAP, _TOP = 78.0, 30.0, 46.0, 12.0  # pixels
+_ROW, _HEIGHT, _GAP, _TOP = 88.0, 30.0, 46.0, 12.0  # pixels
 _ASKS = "var(--cm-warn,#9a6700)"
 
 
@@ -45,11 +45,14 @@ def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The
     seats = _seated(outline, layers, stops)
     height = _TOP + max(layers.values()) * _ROW + _HEIGHT + _TOP
     lanes = 0
-    marks = []
-    for arrow in outline.arrows:
+    marks, labels = [], _Labels()
+    for arrow in _joined(outline.arrows):
         through = [seats[name] for name in stops.get((arrow.source, arrow.target), [])]
         lanes += not through
-        marks.append(_arrow(arrow, seats, through, way, lane=lanes))
+        drawn = (
+            _down(through) if through else _back(seats[arrow.source], seats[arrow.target], lanes)
+        )
+        marks.append(_arrow(arrow, drawn, way, labels))
     marks += [_box(box, seats[box.name], way) for box in outline.boxes]
     return document(height, title, marks)
 
@@ -135,18 +138,39 @@ def _middle(above: Iterable[str], seats: Mapping[str, _Seat]) -> float:
     return sum(found) / len(found) if found else WIDTH / 2
 
 
-def _arrow(
-    arrow: Arrow,
-    seats: Mapping[str, _Seat],
-    through: Sequence[_Seat],
-    way: Way | None,
-    *,
-    lane: int,
-) -> str:
+def _joined(arrows: Iterable[Arrow]) -> list[Arrow]:
+    """One arrow for all cases that lead from one node to another."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for arrow in arrows:
+        found.setdefault((arrow.source, arrow.target, arrow.fallback), []).append(arrow.label)
+    return [
+        Arrow(source, target, ", ".join(filter(None, labels)), fallback)
+        for (source, target, fallback), labels in found.items()
+    ]
+
+
+class _Labels:
+    """Where labels stand, so that none stands on another."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[float, float, float]] = []
+
+    def place(self, x: float, y: float, width: float) -> float:
+        """A height for a label near `y`."""
+        for shift in (0.0, 12.0, -12.0, 24.0, -24.0):
+            if not any(
+                abs(y + shift - top) < 11 and left < x + width and x < left + wide
+                for left, top, wide in self._taken
+            ):
+                break
+        self._taken.append((x, y + shift, width))
+        return y + shift
+
+
+def _arrow(arrow: Arrow, drawn: _Line, way: Way | None, labels: _Labels) -> str:
     is_taken = way is not None and (arrow.source, arrow.target) in way.arrows
     ink = BEST if is_taken else "currentColor"
     opacity = 1.0 if is_taken else (0.5 if way is None else 0.22)
-    drawn = _down(through) if through else _back(seats[arrow.source], seats[arrow.target], lane)
     marks = [
         mark(
             "path",
@@ -160,8 +184,9 @@ def _arrow(
         mark("path", d=drawn.tip, fill=ink, fill_opacity=opacity),
     ]
     if arrow.label:
-        told = text(drawn.x, drawn.y, arrow.label, font_size="10.5", opacity=max(opacity, 0.5))
-        marks.append(told)
+        y = labels.place(drawn.x, drawn.y, width_of(arrow.label))
+        faint = max(opacity, 0.5)
+        marks.append(text(drawn.x, y, arrow.label, font_size="10.5", opacity=faint))
     return "".join(marks)
 
 

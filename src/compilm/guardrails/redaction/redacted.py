@@ -65,6 +65,11 @@ class Redacted(dspy.Module):
         self._leave = tuple(_names(leave, "leave"))
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs of a call, where the program says so."""
+        return tuple(getattr(self.program, "inputs", ()))
+
+    @property
     def optional_inputs(self) -> tuple[str, ...]:
         """The inputs that a call may leave out, where the program says so."""
         return tuple(getattr(self.program, "optional_inputs", ()))

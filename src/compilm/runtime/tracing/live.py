@@ -94,7 +94,7 @@ class LiveSpan:
         self.response = response
 
     def gave(self, told: Any, error: str | None) -> None:
-        """The tool is over: what the model gets of it, and the kind of its error."""
+        """The tool or look-up is over: what it gave, and the kind of its error."""
         self.end()
         self.error = error
         if self.texts is not None:
@@ -171,7 +171,14 @@ class LiveTrace:
 
     def tool(self, name: str, given: Mapping[str, Any]) -> LiveSpan:
         """A tool is called, by whoever is calling in this context."""
-        made = self.span("tool", name, self.root)
+        return self._given("tool", name, given)
+
+    def retrieval(self, name: str, given: Mapping[str, Any]) -> LiveSpan:
+        """Passages are looked up by a retriever of this name."""
+        return self._given("retrieval", name, given)
+
+    def _given(self, kind: str, name: str, given: Mapping[str, Any]) -> LiveSpan:
+        made = self.span(kind, name, self.root)
         if self.keeps_texts:
             made.texts = self.shown({"inputs": snapshots(given)})
         return made

@@ -64,7 +64,9 @@ def name_of(span: Span) -> str:
     """
     if span.kind == "call":
         return f"chat {_model(span.name)}"
-    before = {"attempt": "attempt ", "tool": "execute_tool "}.get(span.kind, "")
+    before = {"attempt": "attempt ", "tool": "execute_tool ", "retrieval": "retrieval "}.get(
+        span.kind, ""
+    )
     return f"{before}{span.name}"
 
 
@@ -86,6 +88,8 @@ def attributes_of(trace: Trace, span: Span) -> dict[str, Any]:
         found |= _chat(trace, span)
     if span.kind == "tool":
         found |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": span.name}
+    if span.kind == "retrieval":
+        found["gen_ai.operation.name"] = "retrieval"
     if span.kind not in ("program", "call"):
         found |= {f"compilm.{name}": _json(said) for name, said in span.texts.items()}
     return {name: value for name, value in found.items() if value is not None}

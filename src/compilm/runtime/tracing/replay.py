@@ -102,10 +102,10 @@ def _pairs(trace: Trace) -> Iterator[tuple[str, Any]]:
 
 
 def _tools(trace: Trace) -> dict[str, list[tuple[Any, str | None]]]:
-    """What tools told, by the call."""
+    """What tools and retrievers told, by the call."""
     found: dict[str, list[tuple[Any, str | None]]] = {}
     for span in trace.spans:
-        if span.kind == "tool" and "outputs" in span.texts:
+        if span.kind in ("tool", "retrieval") and "outputs" in span.texts:
             told = span.texts["outputs"], span.error
             found.setdefault(_call_of(span.name, span.texts["inputs"]), []).append(told)
     return found

@@ -13,7 +13,7 @@ __all__ = ["FORMAT", "KIND", "Event", "Kind", "Span", "Trace"]
 
 KIND = "trace"
 FORMAT = 1
-Kind: TypeAlias = Literal["program", "predictor", "call", "attempt", "tool"]
+Kind: TypeAlias = Literal["program", "predictor", "call", "attempt", "tool", "retrieval"]
 
 
 @dataclass(frozen=True, slots=True)
