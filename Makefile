@@ -67,16 +67,17 @@ unit: $(STAMP)
 # CrewAI and AutoGen ask for versions of what we have newer: the frameworks get an environment of
 # their own, in which the bridges, their page and nothing else are tested. `make demo` needs none.
 ACROSS  := build/bridges-venv
+FRAMEWORKS := $(foreach name,langgraph langchain llamaindex crewai autogen,tests/bridges/test_$(name).py)
 
 $(ACROSS)/.installed: requirements-bridges.lock
 	$(PYTHON) -m venv $(ACROSS)
-	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements-bridges.lock
+	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --only-binary :all: -r requirements-bridges.lock
 	$(ACROSS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 bridges: $(ACROSS)/.installed
 	COMPILM_BRIDGES=required $(ACROSS)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal \
-	  tests/bridges src/compilm/bridges 'tests/docs/test_snippets.py::test_the_page_does_what_it_shows[bridges.md]'
+	  $(FRAMEWORKS) src/compilm/bridges 'tests/docs/test_snippets.py::test_the_page_does_what_it_shows[bridges.md]'
 
 # The same tests, with every branch counted, in subprocesses too: twice the time.
 coverage: $(STAMP)

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -64,14 +65,28 @@ def without_extra(lock: dict[str, set[str]], wanted: Iterable[Asked]) -> list[st
     ]
 
 
-def test_every_locked_requirement_has_a_hash_and_no_address() -> None:
-    assert "://" not in LOCK
-    joined = LOCK.replace("\\\n", " ").splitlines()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bridges.lock"])
+def test_every_locked_requirement_has_a_hash_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert "://" not in text
+    joined = text.replace("\\\n", " ").splitlines()
     wanted = [line for line in joined if line.strip() and not line.lstrip().startswith("#")]
     assert len(wanted) > 20
     bare = [line.split()[0] for line in wanted if "--hash=sha256:" not in line]
     loose = [line.split()[0] for line in wanted if "==" not in line.split()[0]]
     assert (bare, loose) == ([], [])
+
+
+def test_what_bridges_are_tested_with_is_what_they_ask_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (ROOT / "requirements-bridges.lock").read_text("utf-8")
+    found = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+    extras = project["optional-dependencies"]
+    wanted = [
+        Requirement(each) for name in ("bridges", "crewai", "autogen") for each in extras[name]
+    ]
+    assert len(wanted) >= 5
+    assert [str(one) for one in wanted if not one.specifier.contains(found[one.name])] == []
 
 
 def test_what_is_required_with_an_extra_is_locked_with_it() -> None:

@@ -58,7 +58,7 @@ def test_a_crew_answers_with_our_model() -> None:
 
 def test_a_crew_is_compiled_by_its_texts_and_metered() -> None:
     lm = scripted_lm(reply)
-    result = compiled(sorting(), lm, budget=compilm.Budget(rollouts=110))
+    result = compiled(sorting(), lm, budget=compilm.Budget(rollouts=180))
     assert result.gain.value > 0.9
     assert result.spent.calls == engine_of(lm).calls
 
