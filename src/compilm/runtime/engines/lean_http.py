@@ -1,7 +1,7 @@
-"""A lean HTTP client for one address: pooled keep-alive connections, one POST each, no retries.
+"""The lean client's half for threads: pooled keep-alive connections to one address, one POST each.
 
-In threads it is `http.client` of the standard library under a pool; in tasks it is aiohttp. Why
-these two, with figures: design/dependencies.md.
+It is `http.client` of the standard library under a pool, without retries; the half for tasks is
+`lean_tasks.py`. Why these two, with figures: design/dependencies.md.
 """
 
 from __future__ import annotations
@@ -11,62 +11,15 @@ import io
 import select
 import socket
 import threading
-from base64 import b64encode
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...clock import Clock
-from .loops import PerLoop
-from .trust import tls
+from .lean_route import Route
 from .wire import WireFailure
 
-__all__ = ["AsyncHttp", "Exchange", "SyncHttp"]
-
-
-class _Route:
-    """How to reach an address: directly, or by the proxy that the environment names."""
-
-    def __init__(self, base_url: str) -> None:
-        from urllib.request import getproxies, proxy_bypass
-
-        self.to = urlsplit(base_url)
-        found = getproxies().get(self.to.scheme)
-        bypassed = proxy_bypass(self.to.hostname or "")
-        self.proxy: SplitResult | None = urlsplit(found) if found and not bypassed else None
-        self.tls = tls() if self.to.scheme == "https" else None
-
-    @property
-    def port(self) -> int:
-        return self.to.port or (443 if self.tls else 80)
-
-    def path(self, path: str) -> str:
-        return self.to.path.rstrip("/") + path
-
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
-        host, port = (self.to.hostname or "", self.port)
-        if self.proxy is not None:
-            host, port = self.proxy.hostname or "", self.proxy.port or 80
-        if self.tls is None:
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        made = http.client.HTTPSConnection(host, port, timeout=timeout, context=self.tls)
-        if self.proxy is not None:
-            made.set_tunnel(self.to.hostname or "", self.port, self._proxy_headers())
-        return made
-
-    def _proxy_headers(self) -> dict[str, str]:
-        if self.proxy is None or self.proxy.username is None:
-            return {}
-        user = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
-        return {"proxy-authorization": "Basic " + b64encode(user.encode()).decode()}
-
-    def target(self, path: str) -> tuple[str, dict[str, str]]:
-        """What stands in the request line, and the headers a plain proxy needs."""
-        if self.proxy is not None and self.tls is None:
-            whole = f"{self.to.scheme}://{self.to.netloc}{self.path(path)}"
-            return whole, {"host": self.to.netloc, **self._proxy_headers()}
-        return self.path(path), {}
+__all__ = ["Exchange", "SyncHttp", "readable"]
 
 
 class _Reads(io.RawIOBase):
@@ -130,7 +83,7 @@ class SyncHttp:
     """Connections for threads: at most `most`, the last used first."""
 
     def __init__(self, base_url: str, most: int, clock: Clock) -> None:
-        self._route, self._clock = _Route(base_url), clock
+        self._route, self._clock = Route(base_url), clock
         self._room = threading.BoundedSemaphore(most)
         self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
 
@@ -166,7 +119,7 @@ class SyncHttp:
                 connection = self._idle.pop()
             except IndexError:
                 break
-            if connection.sock is not None and not _readable(connection.sock):
+            if connection.sock is not None and not readable(connection.sock):
                 return connection
             connection.close()  # the other side closed it while it was idle
         left = end - self._clock.now()
@@ -208,83 +161,10 @@ class SyncHttp:
     __del__ = close
 
 
-def _readable(sock: socket.socket) -> bool:
+def readable(sock: socket.socket) -> bool:
     """Whether bytes, or the end, have come on a connection where nothing should."""
     if not hasattr(select, "poll"):  # Windows
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _dropped(session: Any) -> None:
-    """Give up a session whose loop is gone, without the complaint aiohttp would print."""
-    connector = session.connector
-    session.detach()
-    if connector is not None:
-        # Its first step marks it as closed; the rest would wait, in a loop that is no more.
-        steps = connector.close().__await__()
-        with suppress(RuntimeError, StopIteration):
-            next(steps)
-
-
-class AsyncHttp:
-    """Connections for tasks, at most `most` in each event loop."""
-
-    def __init__(self, base_url: str, most: int) -> None:
-        self._route, self._most = _Route(base_url), most
-        self._base = base_url.rstrip("/")
-        self._urls: dict[str, Any] = {}
-        self._sessions: PerLoop[Any] = PerLoop(self._session, _dropped)
-
-    def _session(self) -> Any:
-        import aiohttp
-
-        connector = aiohttp.TCPConnector(
-            limit=self._most, ssl=self._route.tls or False, keepalive_timeout=60.0
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            skip_auto_headers=("user-agent", "accept-encoding"),
-        )
-
-    def open(self) -> None:
-        """Make the session of the running loop, if there is none yet."""
-        self._sessions.here()
-
-    def _url(self, path: str) -> Any:
-        from yarl import URL
-
-        found = self._urls.get(path)
-        if found is None:
-            found = self._urls[path] = URL(self._base + path)
-        return found
-
-    @asynccontextmanager
-    async def post(
-        self, path: str, headers: dict[str, str], body: bytes
-    ) -> AsyncGenerator[Any, None]:
-        """Send, and give aiohttp's response; it is closed unless its body was read whole."""
-        import aiohttp
-
-        proxy = self._route.proxy.geturl() if self._route.proxy is not None else None
-        response = None
-        try:
-            response = await self._sessions.here().post(
-                self._url(path), data=body, headers=headers, allow_redirects=False, proxy=proxy
-            )
-            yield response
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise WireFailure("transport", type(error).__name__) from None
-        finally:
-            if response is not None and not response.content.at_eof():
-                response.close()
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop."""
-        session = self._sessions.leave()
-        if session is not None:
-            await session.close()

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
 from .account import Account
-from .lean_http import AsyncHttp, SyncHttp
+from .lean_http import SyncHttp
+from .lean_tasks import AsyncHttp
 from .provider import AsyncSender, Sender, Until
 from .sse import Events
 from .wire import Payload, Wire, WireFailure
@@ -108,33 +109,38 @@ class _LeanSender(_Lean):
 
 
 class _AsyncLeanSender(_Lean):
-    def __init__(self, wire: Wire, account: Account) -> None:
+    def __init__(self, wire: Wire, account: Account, clock: Clock) -> None:
         super().__init__(wire, account)
-        self._http = AsyncHttp(account.base_url, account.connections)
+        self._http = AsyncHttp(account.base_url, account.connections, clock)
+        self._begun: tuple[dict[str, str] | None, bytes] = (None, b"")
 
     def prepare(self, key: str | None) -> None:
-        self._headers(key)
+        self._head(key)
         self._http.open()
 
+    def _head(self, key: str | None) -> bytes:
+        headers, begun = self._headers(key), self._begun
+        if begun[0] is not headers:
+            begun = self._begun = (headers, self._http.head(self._wire.path, headers))
+        return begun[1]
+
     async def send(self, body: Payload, key: str | None) -> Any:
-        headers = self._headers(key)
-        async with self._http.post(self._wire.path, headers, _dumps(body)) as response:
-            data = await response.read()
-        if response.status // 100 != 2:
-            raise _refused(response.status, response.headers, data)
-        return _loads(data)
+        answer = await self._http.post(self._head(key), _dumps(body))
+        if answer.status // 100 != 2:
+            raise _refused(answer.status, answer.headers, answer.data)
+        return _loads(answer.data)
 
     async def events(self, body: Payload, key: str | None) -> AsyncGenerator[Payload, None]:
-        events, headers = Events(), self._headers(key)
-        async with self._http.post(self._wire.path, headers, _dumps(body)) as response:
-            if response.status // 100 != 2:
-                raise _refused(response.status, response.headers, await response.read())
-            async for chunk in response.content.iter_any():
+        events = Events()
+        async with self._http.streamed(self._head(key), _dumps(body)) as exchange:
+            if exchange.status // 100 != 2:
+                raise _refused(exchange.status, exchange.headers, await exchange.read())
+            async for chunk in exchange.chunks():
                 for payload in _payloads(events, chunk):
                     if payload is None:
                         with suppress(TimeoutError):
                             async with asyncio.timeout(_GRACE):
-                                await response.content.read()
+                                await exchange.read()
                         return
                     yield payload
 
@@ -146,4 +152,4 @@ def lean_senders(
     wire: Wire, account: Account, clock: Clock = SYSTEM_CLOCK
 ) -> tuple[Sender, AsyncSender]:
     """The senders of the lean client for any wire."""
-    return _LeanSender(wire, account, clock), _AsyncLeanSender(wire, account)
+    return _LeanSender(wire, account, clock), _AsyncLeanSender(wire, account, clock)

@@ -1,0 +1,87 @@
+"""How to reach one address: directly, or by the proxy that the environment names."""
+
+from __future__ import annotations
+
+import http.client
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from .trust import tls
+
+__all__ = ["Route"]
+
+# What stays as it is in a path that is not quoted yet, or is.
+_SAFE = "/%:@!$&'()*+,;=~-._"
+_OWN = {"content-length", "transfer-encoding"}  # how a body is framed is the client's to say
+
+
+class Route:
+    """An address, and the proxy before it if there is one.
+
+    >>> Route("http://localhost:8000/v1").path("/chat/completions"), Route("https://a.example").port
+    ('/v1/chat/completions', 443)
+    """
+
+    def __init__(self, base_url: str) -> None:
+        from urllib.request import getproxies, proxy_bypass
+
+        self.to = urlsplit(base_url)
+        found = getproxies().get(self.to.scheme)
+        bypassed = proxy_bypass(self.to.hostname or "")
+        self.proxy: SplitResult | None = urlsplit(found) if found and not bypassed else None
+        self.tls = tls() if self.to.scheme == "https" else None
+
+    @property
+    def port(self) -> int:
+        return self.to.port or (443 if self.tls else 80)
+
+    def path(self, path: str) -> str:
+        return self.to.path.rstrip("/") + path
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        host, port = (self.to.hostname or "", self.port)
+        if self.proxy is not None:
+            host, port = self.proxy.hostname or "", self.proxy.port or 80
+        if self.tls is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        made = http.client.HTTPSConnection(host, port, timeout=timeout, context=self.tls)
+        if self.proxy is not None:
+            made.set_tunnel(self.to.hostname or "", self.port, self._proxy_headers())
+        return made
+
+    def _proxy_headers(self) -> dict[str, str]:
+        if self.proxy is None or self.proxy.username is None:
+            return {}
+        user = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
+        return {"proxy-authorization": "Basic " + b64encode(user.encode()).decode()}
+
+    def target(self, path: str) -> tuple[str, dict[str, str]]:
+        """What stands in the request line, and the headers a plain proxy needs."""
+        if self.proxy is not None and self.tls is None:
+            whole = f"{self.to.scheme}://{self.to.netloc}{self.path(path)}"
+            return whole, {"host": self.to.netloc, **self._proxy_headers()}
+        return self.path(path), {}
+
+    def head(self, path: str, headers: Mapping[str, str]) -> bytes:
+        r"""The head of a POST, up to the number that `content-length` still needs.
+
+        >>> Route("http://localhost:8000/v1").head("/chat", {"accept": "a/b"})
+        b'POST /v1/chat HTTP/1.1\r\nhost: localhost:8000\r\naccept: a/b\r\ncontent-length: '
+        """
+        target, extra = self.target(quote(path, _SAFE))
+        given = {name: value for name, value in headers.items() if name.lower() not in _OWN}
+        if "host" not in map(str.lower, given):
+            extra = {"host": self.to.netloc, **extra}
+        lines = [f"{name}: {value}" for name, value in {**extra, **given}.items()]
+        text = "\r\n".join([f"POST {target} HTTP/1.1", *lines, "content-length: "])
+        return text.encode()
+
+    def tunnel(self) -> bytes:
+        """What a proxy is asked before TLS to the address begins."""
+        to = f"{self.to.hostname}:{self.port}"
+        if ":" in (self.to.hostname or ""):
+            to = f"[{self.to.hostname}]:{self.port}"
+        lines = {"host": to, **self._proxy_headers()}
+        text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return f"CONNECT {to} HTTP/1.1\r\n{text}\r\n".encode()
