@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
+from ...errors import ConfigError
 from .account import Account
 from .lean_http import SyncHttp
 from .lean_tasks import AsyncHttp
@@ -22,6 +24,7 @@ __all__ = ["lean_senders"]
 # Seconds for the end of a body to arrive after the last event: read to its end, a connection can
 # be used again.
 _GRACE = 0.25
+_BROKEN = re.compile(r"[\r\n\0]")
 
 
 def _dumps(body: Payload) -> bytes:
@@ -63,7 +66,14 @@ class _Lean:
 
     def _made(self, key: str | None) -> dict[str, str]:
         sent = {"content-type": "application/json", "accept-encoding": "identity"}
-        return {**sent, **self._wire.headers(key), **self._account.headers}
+        made = {**sent, **self._wire.headers(key), **self._account.headers}
+        for name, value in made.items():
+            if _BROKEN.search(name + value):
+                raise ConfigError(
+                    f"the value of header {name!r} is more than one line: look for a line break in"
+                    f" the key or in the headers of the account"
+                )
+        return made
 
     def _headers(self, key: str | None) -> dict[str, str]:
         if self._headed[0] != key:
