@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import warnings
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any
 
 from ...clock import Alarm, Clock
 from .lean_connection import Connection, Unanswered
@@ -36,6 +35,19 @@ class Pool:
         self.open: set[Connection] = set()
         self._sweeping: Alarm | None = None
         self._closed = False
+        self._guard = self._guarded()
+        with suppress(StopIteration):
+            self._guard.asend(None).send(None)
+
+    async def _guarded(self) -> AsyncGenerator[None, None]:
+        """What a loop ends, by `shutdown_asyncgens`, before it is closed: `asyncio.run` does so."""
+        try:
+            yield
+        finally:
+            waits = [each.gone for each in self.open]
+            self.abort()
+            if waits:
+                await asyncio.wait(waits, timeout=_PATIENCE)
 
     async def asked(self, request: bytes, *, streamed: bool) -> Connection:
         """A connection over which `request` was sent, with its answer: see `Connection.ask`.
@@ -111,10 +123,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all connections, also those in use, and wait until they are."""
-        waits = [each.gone for each in self.open]
-        self.abort()
-        if waits:
-            await asyncio.wait(waits, timeout=_PATIENCE)
+        await self._guard.aclose()
 
     def abort(self) -> None:
         """Close all connections, from the thread of the loop."""
@@ -133,11 +142,4 @@ def dropped(pool: Pool) -> None:
     if pool.process == os.getpid() and not pool.loop.is_closed():
         with suppress(RuntimeError):  # closed this moment
             pool.loop.call_soon_threadsafe(pool.abort)
-        return
-    # Of a loop that is closed, or the parent's: its selector is not to be touched, only let go.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        pool._idle.clear()
-        while pool.open:
-            forgotten: Any = pool.open.pop()
-            del forgotten.transport
+    # Else its loop is closed, or the parent's, whose selector is not to be touched from here.
