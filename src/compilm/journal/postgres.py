@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import JournalError, MissingExtra
-from .record import Record, Watched, dump, dumped
+from .record import Record, Watched, dump, dumped, is_claimed
 
 __all__ = ["PostgresJournal", "is_postgres"]
 
@@ -112,10 +112,7 @@ class PostgresJournal(Watched):
     def claim(self, run: str) -> Callable[[], None]:
         with self._work("claim a run in") as db:
             if run in self._claims or not db.execute(_LOCK, (run,)).fetchone()[0]:
-                raise JournalError(
-                    f"run {run!r} is being worked on by another process; wait for it, or stop it "
-                    "first"
-                )
+                raise is_claimed(run)
             self._claims.add(run)
         return lambda: self._release(run)
 
