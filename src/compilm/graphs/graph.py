@@ -215,10 +215,15 @@ class Graph(dspy.Module):
     def wanted(self, node: str) -> Wants:
         """What the node at this path reads (`desk.approve`), and so what it takes as an answer."""
         name, _, rest = node.partition(".")
-        step = self.nodes[name]
-        if rest:
-            found: Wants = (step.step if isinstance(step, Map) else step).wanted(rest)
-            return found
+        step = self.nodes.get(name)
+        inner = step.step if isinstance(step, Map) else step
+        if step is None or (rest and not isinstance(inner, Graph)):
+            raise ProgramError(
+                f"there is no node {node!r} in this graph: a run that waits there was begun with "
+                "another one; go on with that one"
+            )
+        if isinstance(inner, Graph) and rest:
+            return inner.wanted(rest)
         return step.inner if isinstance(step, Map) else self.plan[name].wants
 
     def deepcopy(self) -> Graph:
@@ -308,5 +313,6 @@ def _resumed(
 ) -> tuple[Mapping[str, Any], Progress]:
     kept = paused if isinstance(paused, Paused) else Paused.from_json(paused)
     done = {step: Done.from_json(body) for step, body in kept.done.items()}
-    progress = Progress(run=kept.run, done=done, answers=answers_of(kept, answer))
+    askers = {kept.step: kept.node}
+    progress = Progress(run=kept.run, done=done, answers=answers_of(kept, answer), askers=askers)
     return from_plain(kept.inputs), progress

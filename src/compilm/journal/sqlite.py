@@ -182,7 +182,7 @@ def _lock_file(lock: Path, run: str) -> Callable[[], None]:
 
 
 def _is_at(path: Path, handle: IO[Any]) -> bool:
-    """Whether the file that is open is still the one at the path: only that one keeps others out."""
+    """Whether the file that is open is still the one at the path, where others look."""
     try:
         return os.path.samestat(os.fstat(handle.fileno()), path.stat())
     except FileNotFoundError:
