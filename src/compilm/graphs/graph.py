@@ -153,12 +153,12 @@ class Graph(dspy.Module):
         >>> graph.resume(paused.to_json(), approved=True).sent
         True
         """
-        inputs, progress = _resumed(paused, answer)
+        inputs, progress = _resumed(self, paused, answer)
         return self.run(inputs, progress)
 
     async def aresume(self, paused: Paused | Mapping[str, Any], **answer: Any) -> Any:
         """As `resume`, in a task."""
-        inputs, progress = _resumed(paused, answer)
+        inputs, progress = _resumed(self, paused, answer)
         return await self.arun(inputs, progress)
 
     def stream(self, paused: Paused | None = None, /, **inputs: Any) -> Iterator[Event]:
@@ -172,11 +172,11 @@ class Graph(dspy.Module):
         >>> [(event.kind, event.node) for event in graph.stream(a=1)]
         [('started', 'add'), ('finished', 'add'), ('ended', '')]
         """
-        return streamed(self, *_begun(paused, inputs))
+        return streamed(self, *_begun(self, paused, inputs))
 
     def astream(self, paused: Paused | None = None, /, **inputs: Any) -> AsyncIterator[Event]:
         """As `stream`, in a task; closing the iterator cancels the run."""
-        return astreamed(self, *_begun(paused, inputs))
+        return astreamed(self, *_begun(self, paused, inputs))
 
     def run(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """A call whose finished steps are kept in `progress`, and found there."""
@@ -304,14 +304,17 @@ def _edge(edge: Any) -> Edge:
     return tuple(edge) if isinstance(edge, list) else edge
 
 
-def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:
-    return (given, Progress()) if paused is None else _resumed(paused, given)
+def _begun(
+    graph: Graph, paused: Paused | None, given: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Progress]:
+    return (given, Progress()) if paused is None else _resumed(graph, paused, given)
 
 
 def _resumed(
-    paused: Paused | Mapping[str, Any], answer: Mapping[str, Any]
+    graph: Graph, paused: Paused | Mapping[str, Any], answer: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Progress]:
     kept = paused if isinstance(paused, Paused) else Paused.from_json(paused)
+    graph.wanted(kept.node)  # it may be gone
     done = {step: Done.from_json(body) for step, body in kept.done.items()}
     askers = {kept.step: kept.node}
     progress = Progress(run=kept.run, done=done, answers=answers_of(kept, answer), askers=askers)

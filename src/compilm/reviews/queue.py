@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,8 @@ class Reviews:
         fields = tuple(more.pop("fields", ()))
         review = Review(id or self._new_id(), question, fields=fields, asked_at=now, **more)
         if within is not None:
-            if not 0 < within < inf:
-                raise UsageError(f"within is {within!r}: give seconds above 0")
+            if not isfinite(within):
+                raise UsageError(f"within is {within!r}: give a number of seconds")
             review = replace(review, expires_at=now + within)
         row = as_row(_plain(review))
         marks = ", ".join("?" * len(row))
