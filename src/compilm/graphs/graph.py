@@ -12,6 +12,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..confidence import Accept
 from ..errors import ProgramError
 from ..programs.copying import copied
+from ..programs.veils import VAULT
 from .caches import NodeCache
 from .checks import meant, missing_inputs, planned
 from .edges import Edge
@@ -245,6 +246,11 @@ class Graph(dspy.Module):
         return new
 
     def _stopped(self, pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
+        if dspy.settings.get(VAULT, None) is not None:
+            raise ProgramError(
+                f"node {pause.node!r} asks a person inside of a Redacted, which forgets what it "
+                "has hidden when the call ends: put Redacted around the modules of nodes"
+            )
         if progress.tell is not None:
             told = {"question": pause.question, **pause.details}
             progress.tell("paused", pause.node, pause.step, told)
