@@ -16,6 +16,7 @@ import pytest
 
 from compilm import open_journal
 from compilm.graphs import Runs
+from compilm.programs.predictors import predictors
 from compilm.reviews import Desk, Reviews
 from compilm.runtime.embedded import embedded_lm
 from compilm.testing.engines import scripted_lm
@@ -150,3 +151,17 @@ def test_policies_in_postgres_and_claims_in_postgres(desk, postgres_url):
     assert found.outcome == "answer"
     assert "[CLM-24-110880]" in found.answer
     assert "D-47" in found.record
+
+
+def test_a_sixth_step_is_three_lines(desk, tmp_path):
+    whole = desk.claims_desk(database=str(tmp_path / "claims.sqlite"))
+    nodes, edges = dict(whole.nodes), dict(whole.edges)
+    nodes["lookup"] = desk.Node(nodes["lookup"], retries=1, fallback="apologize")
+    nodes["mood"] = desk.hiding(dspy.Predict("message -> mood: Literal['calm', 'angry']"))
+    edges["triage"] = desk.Choice("intent", {"out_of_scope": "person"}, otherwise="mood")
+    edges["mood"] = desk.Choice("mood", {"angry": "person"}, otherwise="slots")
+    more = desk.Graph(nodes, edges, "screen", whole.inputs, whole.outputs)
+    assert len(predictors(more)) == len(predictors(whole)) + 1
+    said = {"intent": "denial_reason", "mood": "angry"}
+    with dspy.context(lm=scripted_lm(lambda request: said)):
+        assert more(message="Denied again?!").outcome == "route"
