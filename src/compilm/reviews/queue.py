@@ -238,11 +238,9 @@ class Reviews:
 def _plain(review: Review) -> Review:
     texts = ("id", "question", "reason", "program", "run", "node")
     parts = ("draft", "details", "inputs", "fallback")
-    return replace(
-        review,
-        **{name: _text(getattr(review, name)) for name in texts},
-        **{name: _plain_json(getattr(review, name)) for name in parts},
-    )
+    kept: dict[str, Any] = {name: _text(getattr(review, name)) for name in texts}
+    kept |= {name: _plain_json(getattr(review, name)) for name in parts}
+    return replace(review, **kept)
 
 
 def _plain_json(value: Any) -> Any:

@@ -98,7 +98,7 @@ def _is_models(error: Exception) -> bool:
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
-    errors = getattr(error, "errors", list)()
+    errors: list[dict[str, Any]] = getattr(error, "errors", list)()
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = declared.startswith("application/") and declared.endswith("json")
     if not is_json and any(one["loc"][0] == "body" for one in errors):
