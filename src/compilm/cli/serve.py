@@ -57,6 +57,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
             app,
             log_level="info" if args.verbose else "warning",
             access_log=bool(args.verbose),
+            http="h11",  # not by what happens to be installed
             timeout_graceful_shutdown=_DRAIN_S,
         )
         # After draining, uvicorn raises the signal again for the handlers that were there before;

@@ -10,7 +10,7 @@ from typing import Any
 from compilm.clock import SYSTEM_CLOCK, Clock
 from compilm.runtime.engines.lean_tasks import AsyncHttp
 
-__all__ = ["Loopback", "OK", "Talk", "asked", "client", "in_turn", "settled", "with_length"]
+__all__ = ["OK", "Loopback", "Talk", "asked", "client", "in_turn", "settled", "with_length"]
 
 Talk = Callable[["Loopback", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PATIENCE = 10.0  # seconds; nothing here takes so long
@@ -111,7 +111,7 @@ class Loopback:
             await self.ended.acquire()
 
 
-class client:  # noqa: N801 (a context manager, used as a function)
+class client:
     """The client for an address, closed at the end of the block."""
 
     def __init__(self, url: str, most: int = 8, clock: Clock = SYSTEM_CLOCK) -> None:

@@ -243,11 +243,14 @@ def test_events_arrive_one_by_one() -> None:
         nonlocal heard
         heard = asyncio.Semaphore(1)
         found = []
-        async with Loopback(talk) as server, client(server.url) as http:
-            async with http.streamed(http.head("/", {}), b"") as exchange:
-                async for chunk in exchange.chunks():
-                    found.append(chunk)
-                    heard.release()
+        async with (
+            Loopback(talk) as server,
+            client(server.url) as http,
+            http.streamed(http.head("/", {}), b"") as exchange,
+        ):
+            async for chunk in exchange.chunks():
+                found.append(chunk)
+                heard.release()
         return found
 
     heard: asyncio.Semaphore

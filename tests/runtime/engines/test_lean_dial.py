@@ -31,7 +31,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     key, made = folder / "key.pem", folder / "made.pem"
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    about = ["-nodes", "-days", "2", "-subj", f"/CN={NAMED}", "-addext", f"subjectAltName=DNS:{NAMED}"]
+    about = ["-nodes", "-days", "2", "-subj", f"/CN={NAMED}"]
+    about += ["-addext", f"subjectAltName=DNS:{NAMED}"]
     files = ["-keyout", str(key), "-out", str(made)]
     subprocess.run([*new, *about, *files], check=True, capture_output=True)
     made.write_text(made.read_text() + key.read_text())
@@ -181,9 +182,11 @@ def test_a_certificate_of_nobody_is_refused(
     monkeypatch.delenv("SSL_CERT_FILE")
 
     async def run() -> None:
-        async with Loopback(in_turn(OK), context=trusted) as server:
-            async with client(f"https://{NAMED}:{server.port}") as http:
-                assert await lost(http) == "SSLCertVerificationError"
+        async with (
+            Loopback(in_turn(OK), context=trusted) as server,
+            client(f"https://{NAMED}:{server.port}") as http,
+        ):
+            assert await lost(http) == "SSLCertVerificationError"
 
     asyncio.run(run())
 
@@ -203,15 +206,17 @@ def test_a_handshake_that_is_cancelled_or_cut_leaves_nothing(trusted: ssl.SSLCon
     async def run() -> None:
         nonlocal met
         met = asyncio.Event()
-        async with Loopback(mute) as server:
-            async with client(f"https://{NAMED}:{server.port}", most=1) as http:
-                assert await lost(http)
-                task = asyncio.ensure_future(call(http))
-                await met.wait()
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-                await server.left()
+        async with (
+            Loopback(mute) as server,
+            client(f"https://{NAMED}:{server.port}", most=1) as http,
+        ):
+            assert await lost(http)
+            task = asyncio.ensure_future(call(http))
+            await met.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await server.left()
 
     asyncio.run(run())
 
@@ -319,5 +324,3 @@ def test_what_is_asked_of_a_loop_that_ends_is_not_asked_for_ever() -> None:
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
-
-

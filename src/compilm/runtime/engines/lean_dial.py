@@ -41,11 +41,12 @@ class Dialer:
         self._turn += 1
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         first = route.tls if proxy is None else tls() if proxy.scheme == "https" else None
-        named = {"ssl": first, "server_hostname": host} if first is not None else {}
+        named: dict[str, Any] = {"ssl": first, "server_hostname": host} if first else {}
         if proxy is not None and route.tls is not None:
             return await self._tunnelled(plain, route.tls, named)
         loop = self._loop
-        return (await loop.create_connection(lambda: Connection(loop), sock=plain, **named))[1]
+        _, made = await loop.create_connection(lambda: Connection(loop), sock=plain, **named)
+        return made
 
     async def _tunnelled(
         self, plain: socket.socket, context: ssl.SSLContext, named: dict[str, Any]

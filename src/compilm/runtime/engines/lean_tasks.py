@@ -14,7 +14,7 @@ from .lean_route import Route
 from .loops import PerLoop
 from .wire import WireFailure
 
-__all__ = ["Answer", "AsyncHttp", "AsyncExchange"]
+__all__ = ["Answer", "AsyncExchange", "AsyncHttp"]
 
 Fields = list[tuple[bytes, bytes]]
 
