@@ -18,10 +18,11 @@ import dspy
 from metric import TOLD, line_of
 from program import ASK, NEEDS_CLAIM, ROUTE, Intent, Slots, Triage, facts, key
 
-from compilm import END, Choice, Graph, Node, Pause
-from compilm.guardrails import Grounded, Injection, Redacted, Rules, with_real_values
+from compilm import END, Choice, Graph, Node
+from compilm.guardrails import Grounded, Injection, Redacted, Rules
 from compilm.guardrails.redaction.rules import KINDS
 from compilm.retrieval import FaissIndex, HashedNgrams, Index, Passage, PgVectorIndex, Retriever
+from compilm.reviews import asking
 from compilm.tools import McpServer
 
 HERE = Path(__file__).parent
@@ -36,6 +37,11 @@ APOLOGY = (
     "Our claims system is down at the moment, so we cannot look this claim up. "
     "Please ask again in an hour; nothing you sent is lost."
 )
+WHY = {
+    "again": "it was asked for the claim and could not say",
+    "person": "the answer that was written does not stand in its sources",
+    "out_of_scope": "it is out of scope",
+}
 FIELDS = ("intent", "claim_number", "amount", "service_date")
 TOPICS = {
     "claim_status": "status",
@@ -61,6 +67,7 @@ class Reply(dspy.Signature):
 
 # Who it is about is hidden from models; which claim it is about is what the desk is asked for.
 PERSONAL = tuple(kind for kind in KINDS if kind not in ("CLAIM_NUMBER", "ID_NUMBER"))
+DETECTOR = Rules(kinds=PERSONAL)
 ORDERS = Injection(["message"])
 POISON = Injection(["passages"], action="drop")
 GROUNDED = Grounded("answer", "cited")
@@ -68,7 +75,7 @@ GROUNDED = Grounded("answer", "cited")
 
 def claims_desk(
     database: str = DATABASE, passages: str = "faiss", waits: bool = False, timeout: float = 10.0
-) -> dspy.Module:
+) -> Graph:
     """The desk over a claims database and an index of policy passages.
 
     database: a SQLite file, made if it is not there, or postgresql://…; behind MCP in either case.
@@ -82,17 +89,21 @@ def claims_desk(
     return desk(Lookup(claims), indexed(read_passages(POLICIES), passages), waits=waits)
 
 
-def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Module:
-    """The graph itself, over anything that finds claims and passages."""
-    graph = Graph(
+def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> Graph:
+    """The graph itself, over anything that finds claims and passages.
+
+    Each step that asks a model is redacted by itself, so that the graph is outermost: only then
+    can its runs wait for a person in a queue.
+    """
+    return Graph(
         nodes={
             "screen": screen,
-            "triage": dspy.Predict(Triage),
-            "slots": Copied(),
+            "triage": Redacted(dspy.Predict(Triage), detector=DETECTOR),
+            "slots": Redacted(Copied(), detector=DETECTOR),
             "decide": decide,
             "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
-            "reply": dspy.Predict(Reply),
+            "reply": Redacted(dspy.Predict(Reply), detector=DETECTOR),
             "check": check,
             "ask": ask,
             "refuse": lambda: {"outcome": "refuse", "answer": REFUSE},
@@ -117,7 +128,6 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
         inputs=["message", "asked"],
         outputs=[*FIELDS, "outcome", "record", "sources", "answer"],
     )
-    return Redacted(graph, detector=Rules(kinds=PERSONAL))
 
 
 def screen(message: str) -> dict[str, bool]:
@@ -157,7 +167,7 @@ class Lookup(dspy.Module):
         self.claims = claims
 
     def forward(self, claim_number: str) -> dspy.Prediction:
-        found = with_real_values(self.ask, ["claim_number"])(claim_number)
+        found = self.ask(claim_number)
         record = found["record"]
         return dspy.Prediction(
             is_found=found["found"],
@@ -213,9 +223,14 @@ class Person(dspy.Module):
         super().__init__()
         self.waits = waits
 
-    def forward(self, message: str, reply: str | None = None) -> dspy.Prediction:
+    def forward(
+        self, message: str, intent: str = "", outcome: str = "", reply: str | None = None
+    ) -> dspy.Prediction:
         if self.waits and reply is None:
-            raise Pause("What should this office be told?", message=message)
+            reason = WHY.get(outcome) or WHY.get(intent, "no policy passage covers it")
+            raise asking(
+                "What should this office be told?", fields=["reply"], reason=reason, message=message
+            )
         return dspy.Prediction(outcome="route", answer=reply or ROUTE)
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import dspy
 import pytest
 
-from compilm.graphs import Paused
+from compilm.graphs import Paused, Runs
+from compilm.journal import MemoryJournal
+from compilm.reviews import Desk, Reviews
 from compilm.runtime.embedded import embedded_lm
 
 FOLDER = Path(__file__).parents[2] / "examples" / "claims"
@@ -103,14 +105,25 @@ def test_no_model_reads_who_it_is_about(desk, tmp_path):
     assert not re.search(r"Marguerite|Oakhollow|1961|000-12-3456|lena@", told)
 
 
-def test_a_person_is_asked_with_names_hidden_and_answers(desk, tmp_path):
+def test_a_person_is_asked_and_answers(desk, tmp_path):
     program = desk.claims_desk(database=str(tmp_path / "claims.sqlite"), waits=True)
     with dspy.context(lm=embedded_lm("embedded/base")):
         paused = program(message="Ask for Ana Pratt. What is the claim status?", asked=True)
     assert isinstance(paused, Paused)
-    assert "Ana Pratt" not in json.dumps(paused.to_json())
-    answered = program.program.resume(paused.to_json(), reply="Please call us.")
+    answered = program.resume(paused.to_json(), reply="Please call us.")
     assert (answered.outcome, answered.answer) == ("route", "Please call us.")
+
+
+def test_it_can_wait_in_a_queue_and_takes_what_it_says_it_takes(desk, tmp_path):
+    program = desk.claims_desk(database=str(tmp_path / "claims.sqlite"), waits=True)
+    waiting = Desk(Runs(program, MemoryJournal(), name="desk"), Reviews(":memory:"))
+    with dspy.context(lm=embedded_lm("embedded/base")):
+        waiting.start("m1", message="Ask for Ana Pratt. What is the claim status?", asked=True)
+        review = waiting.reviews.claim(by="ana")
+        assert "Ana Pratt" not in repr(review)
+        assert review.reason == "it was asked for the claim and could not say"
+        told = waiting.answer(review.id, by="ana", answer={"reply": "Please call us."})
+    assert (told.outcome, told.answer) == ("route", "Please call us.")
 
 
 def test_policies_in_postgres_and_claims_in_postgres(desk, postgres_url):
