@@ -50,7 +50,9 @@ def checked_names(names: Iterable[str], known: tuple[str, ...] | None, what: str
     Traceback (most recent call last):
     compilm.errors.UsageError: injection looks at 'passage' (is 'passages' meant?), ...
     """
-    for name in names if known is not None else ():
+    if known is None:
+        return
+    for name in names:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             guess = f" (is {close[0]!r} meant?)" if close else ""

@@ -103,14 +103,22 @@ class Desk:
         """Do what is due: ask what no review asks yet, expire, go on with what has an answer.
 
         Gives the ids of the runs that went on. Call it when a process starts, and every minute.
+        A run that cannot go on keeps no other from it: the first error is raised at the end.
         """
         for run in self.runs.paused():
             self._asked(run, self._kept(run))
         self.reviews.expire()
-        gone_on = []
+        gone_on, failed = [], []
         for review in self.reviews.unresumed(self.runs.name):
-            self._resume(review)
-            gone_on.append(review.run)
+            try:
+                self._resume(review)
+            except Exception as error:  # border: the next review is of another run
+                error.add_note(f"when run {review.run!r} went on with review {review.id}")
+                failed.append(error)
+            else:
+                gone_on.append(review.run)
+        if failed:
+            raise failed[0]
         return gone_on
 
     def _resume(self, review: Review) -> dspy.Prediction | Waiting:
