@@ -37,11 +37,6 @@ APOLOGY = (
     "Our claims system is down at the moment, so we cannot look this claim up. "
     "Please ask again in an hour; nothing you sent is lost."
 )
-WHY = {
-    "again": "it was asked for the claim and could not say",
-    "person": "the answer that was written does not stand in its sources",
-    "out_of_scope": "it is out of scope",
-}
 FIELDS = ("intent", "claim_number", "amount", "service_date")
 TOPICS = {
     "claim_status": "status",
@@ -67,7 +62,6 @@ class Reply(dspy.Signature):
 
 # Who it is about is hidden from models; which claim it is about is what the desk is asked for.
 PERSONAL = tuple(kind for kind in KINDS if kind not in ("CLAIM_NUMBER", "ID_NUMBER"))
-DETECTOR = Rules(kinds=PERSONAL)
 ORDERS = Injection(["message"])
 POISON = Injection(["passages"], action="drop")
 GROUNDED = Grounded("answer", "cited")
@@ -90,20 +84,16 @@ def claims_desk(
 
 
 def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> Graph:
-    """The graph itself, over anything that finds claims and passages.
-
-    Each step that asks a model is redacted by itself, so that the graph is outermost: only then
-    can its runs wait for a person in a queue.
-    """
+    """The graph itself, over anything that finds claims and passages."""
     return Graph(
         nodes={
             "screen": screen,
-            "triage": Redacted(dspy.Predict(Triage), detector=DETECTOR),
-            "slots": Redacted(Copied(), detector=DETECTOR),
+            "triage": hiding(dspy.Predict(Triage)),
+            "slots": Copied(),
             "decide": decide,
             "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
-            "reply": Redacted(dspy.Predict(Reply), detector=DETECTOR),
+            "reply": hiding(dspy.Predict(Reply)),
             "check": check,
             "ask": ask,
             "refuse": lambda: {"outcome": "refuse", "answer": REFUSE},
@@ -130,6 +120,11 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> Graph:
     )
 
 
+def hiding(step: dspy.Module) -> dspy.Module:
+    """The step, whose model reads placeholders where the message names persons."""
+    return Redacted(step, detector=Rules(kinds=PERSONAL))
+
+
 def screen(message: str) -> dict[str, bool]:
     """Whether a message is a question, and no order to the software."""
     return {"is_safe": ORDERS(message=message).passed}
@@ -140,7 +135,7 @@ class Copied(dspy.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slots = dspy.Predict(Slots)
+        self.slots = hiding(dspy.Predict(Slots))
 
     def forward(self, message: str) -> dspy.Prediction:
         found: dspy.Prediction = self.slots(message=message.strip().splitlines()[-1])
@@ -167,18 +162,14 @@ class Lookup(dspy.Module):
         self.claims = claims
 
     def forward(self, claim_number: str) -> dspy.Prediction:
-        found = self.ask(claim_number)
+        (lookup_claim,) = self.claims.tools()
+        found = lookup_claim.run(claim_number=claim_number).checked()
         record = found["record"]
         return dspy.Prediction(
             is_found=found["found"],
             record="\n".join(facts(record)) if record else "",
             code=record.get("denial_code", ""),
         )
-
-    def ask(self, claim_number: str) -> Any:
-        """What the server knows; raises where it did not answer."""
-        (lookup_claim,) = self.claims.tools()
-        return lookup_claim.run(claim_number=claim_number).checked()
 
 
 class Ground(dspy.Module):
@@ -217,21 +208,44 @@ def check(answer: str, cited: Mapping[str, str]) -> dict[str, str]:
 
 
 class Person(dspy.Module):
-    """Hands the message to a person, or tells the sender that one will write."""
+    """Hands the message to a person with the reason, or tells the sender that one will write."""
 
     def __init__(self, waits: bool) -> None:
         super().__init__()
         self.waits = waits
 
     def forward(
-        self, message: str, intent: str = "", outcome: str = "", reply: str | None = None
+        self,
+        message: str,
+        intent: str,
+        outcome: str = "",
+        is_covered: bool = True,
+        answer: str = "",
+        reply: str | None = None,
     ) -> dspy.Prediction:
         if self.waits and reply is None:
-            reason = WHY.get(outcome) or WHY.get(intent, "no policy passage covers it")
             raise asking(
-                "What should this office be told?", fields=["reply"], reason=reason, message=message
+                "What should this office be told?",
+                fields=["reply"],
+                reason=reason_of(intent, outcome, is_covered),
+                draft={"message": message, "answer": answer},
             )
         return dspy.Prediction(outcome="route", answer=reply or ROUTE)
+
+
+def reason_of(intent: str, outcome: str, is_covered: bool) -> str:
+    """Why a person is asked.
+
+    >>> reason_of("claim_status", "again", is_covered=True)
+    'missing context: asked for the claim twice'
+    """
+    if intent == "out_of_scope":
+        return "out of scope"
+    if outcome == "again":
+        return "missing context: asked for the claim twice"
+    if not is_covered:
+        return "missing context: no policy passage covers it"
+    return "guardrail: the answer does not stand in its sources"
 
 
 def read_passages(path: Path) -> list[Passage]:

@@ -12,7 +12,7 @@ import pytest
 from compilm.clock import ManualClock
 from compilm.confidence import Confidence, Escalate, Stated
 from compilm.errors import ProgramError, ReviewTaken
-from compilm.graphs import END, Graph
+from compilm.graphs import END, Graph, Pause
 from compilm.graphs.runs import Runs
 from compilm.guardrails import Redacted
 from compilm.journal import Journal, MemoryJournal, open_journal
@@ -232,7 +232,7 @@ def test_runs_and_queue_in_one_postgres_go_on_on_another_machine(postgres_url: s
 def test_an_answer_that_no_node_takes_keeps_no_other_run_from_going_on(reviews: Reviews) -> None:
     def ask(draft: str, approved: bool | None = None) -> dict[str, Any]:
         if approved is None:
-            raise asking("May this be sent?")
+            raise Pause("May this be sent?")
         return {"sent": approved}
 
     desk = desk_over(MemoryJournal(), reviews, ask)

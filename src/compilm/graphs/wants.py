@@ -11,6 +11,8 @@ import dspy
 
 from ..confidence import Escalate
 from ..errors import ProgramError
+from ..guardrails.guard import Guard
+from ..guardrails.redaction.redacted import Redacted
 from .nodes import Function
 
 __all__ = ["FAILURE", "GIVEN", "KEY", "Wants", "wants_of", "writes_of"]
@@ -51,9 +53,8 @@ def wants_of(name: str, step: dspy.Module) -> Wants:
     if isinstance(step, Escalate):  # what its steps read, and what a person may answer
         wants = wants_of(name, next(iter(step.steps.values())))
         return wants._replace(optional=(*wants.optional, *step.answers))
-    inner = _inside(step)
-    if inner is not None:
-        return wants_of(name, inner)
+    if isinstance(step, Redacted | Guard):
+        return wants_of(name, step.program)
     signature = _signature(step)
     if signature is not None:
         fields = signature.input_fields.items()
@@ -77,10 +78,11 @@ def writes_of(step: dspy.Module) -> tuple[str, ...] | None:
     if isinstance(step, Escalate):
         written = writes_of(next(iter(step.steps.values())))
         return None if written is None else (*written, "escalation")
-    inner = _inside(step)
-    if inner is not None:
-        written = writes_of(inner)
-        return None if written is None else (*written, *getattr(step, "adds", ()))
+    if isinstance(step, Redacted):
+        return writes_of(step.program)
+    if isinstance(step, Guard):
+        written = writes_of(step.program)
+        return None if written is None else (*written, "guard")
     if isinstance(step, dspy.Predict):
         return tuple(step.signature.output_fields)
     if isinstance(step, dspy.ChainOfThought):
@@ -90,12 +92,6 @@ def writes_of(step: dspy.Module) -> tuple[str, ...] | None:
     except (NameError, TypeError):  # names that only a type checker sees
         return None
     return tuple(given.__annotations__) if typing.is_typeddict(given) else None
-
-
-def _inside(step: dspy.Module) -> dspy.Module | None:
-    """The program in a module that stands around it, as `Redacted` and `Guard` do."""
-    inner = getattr(step, "program", None) if hasattr(step, "optional_inputs") else None
-    return inner if isinstance(inner, dspy.Module) else None
 
 
 def _signature(step: dspy.Module) -> Any:

@@ -91,9 +91,6 @@ class Guard(dspy.Module):
     ('One. Two.', 'mended', 2)
     """
 
-    adds = ("guard",)
-    """The outputs that it has beside the program's."""
-
     def __init__(
         self,
         program: dspy.Module,
