@@ -12,6 +12,7 @@ import dspy
 
 from ...errors import ProgramError, UsageError
 from ...programs.veils import VAULT, Veil, note
+from ..named import checked_names, inputs_of, outputs_of
 from ..running import acalled
 from .finding import Detector
 from .rules import Rules
@@ -64,6 +65,9 @@ class Redacted(dspy.Module):
         self._detector = detector or Rules()
         self._restore = restore if isinstance(restore, bool) else tuple(_names(restore, "restore"))
         self._leave = tuple(_names(leave, "leave"))
+        if not isinstance(self._restore, bool):
+            checked_names(self._restore, outputs_of(program), "restore names")
+        checked_names(self._leave, inputs_of(program), "leave names")
 
     @property
     def inputs(self) -> tuple[str, ...]:
