@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 from ...errors import UsageError
 from .addresses import addresses
+from .blocks import blocks
 from .dates import dates
 from .finding import Detector, Finding, settled
+from .firms import firms
 from .marks import marks
-from .proper import again, proper
+from .near import again, beside
+from .proper import proper
 
 __all__ = ["KINDS", "LEVELS", "Rules", "threshold_of"]
 
@@ -25,7 +28,7 @@ KINDS = (
 LEVELS = {"loose": 0.8, "usual": 0.5, "strict": 0.3}
 """Thresholds by name: only what is sure; what the page measures; whatever could identify."""
 
-_FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addresses, proper)
+_FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addresses, firms, proper)
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*_\d+\]")
 
 
@@ -77,7 +80,8 @@ class Rules:
 
     def _all(self, text: str) -> Iterator[Finding]:
         found = [each for finder in _FINDERS for each in finder(text)]
-        found += again(text, found)
+        found += [*beside(text, found), *again(text, found)]
+        found += blocks(text, found)
         for each in found:
             if each.kind in self.kinds and text[each.start : each.end].casefold() not in self.keep:
                 yield each
