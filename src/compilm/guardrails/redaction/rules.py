@@ -32,6 +32,21 @@ _FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addres
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*_\d+\]")
 
 
+# Written differently and read the same: dashes and spaces of typography; nothing to see at all.
+_SAME = {ord(each): "-" for each in "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"}
+_SAME |= {ord(each): " " for each in "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"}
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def _plain(text: str) -> tuple[str, list[int] | None]:
+    """The text as it is read, and where each of its characters stands if some were left out."""
+    shown = text.translate(_SAME)
+    if not _UNSEEN.search(shown):
+        return shown, None
+    places = [place for place, each in enumerate(shown) if not _UNSEEN.match(each)]
+    return "".join(shown[place] for place in places), places
+
+
 def threshold_of(level: str | float) -> float:
     """The threshold that a level or number stands for; `UsageError` for another.
 
@@ -74,9 +89,15 @@ class Rules:
     def __call__(self, text: str) -> tuple[Finding, ...]:
         """The findings at or above the threshold, in the order of the text, none overlapping."""
         least = threshold_of(self.level)
-        sure = [each for each in self._all(text) if each.score >= least - 1e-9]
+        plain, places = _plain(text)
+        found = [each for each in self._all(plain) if each.score >= least - 1e-9]
+        if places is not None:
+            found = [
+                replace(each, start=places[each.start], end=places[each.end - 1] + 1)
+                for each in found
+            ]
         held = [match.span() for match in _PLACEHOLDER.finditer(text)]
-        return tuple(part for each in settled(sure) for part in _outside(each, held))
+        return tuple(part for each in settled(found) for part in _outside(each, held))
 
     def _all(self, text: str) -> Iterator[Finding]:
         found = [each for finder in _FINDERS for each in finder(text)]
