@@ -18,10 +18,11 @@ import dspy
 from metric import TOLD, line_of
 from program import ASK, NEEDS_CLAIM, ROUTE, Intent, Slots, Triage, facts, key
 
-from compilm import END, Choice, Graph, Node, Pause
-from compilm.guardrails import Grounded, Injection, Redacted, Rules, with_real_values
+from compilm import END, Choice, Graph, Node
+from compilm.guardrails import Grounded, Injection, Redacted, Rules
 from compilm.guardrails.redaction.rules import KINDS
 from compilm.retrieval import FaissIndex, HashedNgrams, Index, Passage, PgVectorIndex, Retriever
+from compilm.reviews import asking
 from compilm.tools import McpServer
 
 HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ GROUNDED = Grounded("answer", "cited")
 
 def claims_desk(
     database: str = DATABASE, passages: str = "faiss", waits: bool = False, timeout: float = 10.0
-) -> dspy.Module:
+) -> Graph:
     """The desk over a claims database and an index of policy passages.
 
     database: a SQLite file, made if it is not there, or postgresql://…; behind MCP in either case.
@@ -82,17 +83,17 @@ def claims_desk(
     return desk(Lookup(claims), indexed(read_passages(POLICIES), passages), waits=waits)
 
 
-def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Module:
+def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> Graph:
     """The graph itself, over anything that finds claims and passages."""
-    graph = Graph(
+    return Graph(
         nodes={
             "screen": screen,
-            "triage": dspy.Predict(Triage),
+            "triage": hiding(dspy.Predict(Triage)),
             "slots": Copied(),
             "decide": decide,
             "lookup": Node(lookup, retries=1, fallback="apologize"),
             "ground": Ground(policies),
-            "reply": dspy.Predict(Reply),
+            "reply": hiding(dspy.Predict(Reply)),
             "check": check,
             "ask": ask,
             "refuse": lambda: {"outcome": "refuse", "answer": REFUSE},
@@ -117,7 +118,11 @@ def desk(lookup: Any, policies: Retriever, *, waits: bool = False) -> dspy.Modul
         inputs=["message", "asked"],
         outputs=[*FIELDS, "outcome", "record", "sources", "answer"],
     )
-    return Redacted(graph, detector=Rules(kinds=PERSONAL))
+
+
+def hiding(step: dspy.Module) -> dspy.Module:
+    """The step, whose model reads placeholders where the message names persons."""
+    return Redacted(step, detector=Rules(kinds=PERSONAL))
 
 
 def screen(message: str) -> dict[str, bool]:
@@ -130,7 +135,7 @@ class Copied(dspy.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slots = dspy.Predict(Slots)
+        self.slots = hiding(dspy.Predict(Slots))
 
     def forward(self, message: str) -> dspy.Prediction:
         found: dspy.Prediction = self.slots(message=message.strip().splitlines()[-1])
@@ -157,18 +162,14 @@ class Lookup(dspy.Module):
         self.claims = claims
 
     def forward(self, claim_number: str) -> dspy.Prediction:
-        found = with_real_values(self.ask, ["claim_number"])(claim_number)
+        (lookup_claim,) = self.claims.tools()
+        found = lookup_claim.run(claim_number=claim_number).checked()
         record = found["record"]
         return dspy.Prediction(
             is_found=found["found"],
             record="\n".join(facts(record)) if record else "",
             code=record.get("denial_code", ""),
         )
-
-    def ask(self, claim_number: str) -> Any:
-        """What the server knows; raises where it did not answer."""
-        (lookup_claim,) = self.claims.tools()
-        return lookup_claim.run(claim_number=claim_number).checked()
 
 
 class Ground(dspy.Module):
@@ -207,16 +208,44 @@ def check(answer: str, cited: Mapping[str, str]) -> dict[str, str]:
 
 
 class Person(dspy.Module):
-    """Hands the message to a person, or tells the sender that one will write."""
+    """Hands the message to a person with the reason, or tells the sender that one will write."""
 
     def __init__(self, waits: bool) -> None:
         super().__init__()
         self.waits = waits
 
-    def forward(self, message: str, reply: str | None = None) -> dspy.Prediction:
+    def forward(
+        self,
+        message: str,
+        intent: str,
+        outcome: str = "",
+        is_covered: bool = True,
+        answer: str = "",
+        reply: str | None = None,
+    ) -> dspy.Prediction:
         if self.waits and reply is None:
-            raise Pause("What should this office be told?", message=message)
+            raise asking(
+                "What should this office be told?",
+                fields=["reply"],
+                reason=reason_of(intent, outcome, is_covered),
+                draft={"message": message, "answer": answer},
+            )
         return dspy.Prediction(outcome="route", answer=reply or ROUTE)
+
+
+def reason_of(intent: str, outcome: str, is_covered: bool) -> str:
+    """Why a person is asked.
+
+    >>> reason_of("claim_status", "again", is_covered=True)
+    'missing context: asked for the claim twice'
+    """
+    if intent == "out_of_scope":
+        return "out of scope"
+    if outcome == "again":
+        return "missing context: asked for the claim twice"
+    if not is_covered:
+        return "missing context: no policy passage covers it"
+    return "guardrail: the answer does not stand in its sources"
 
 
 def read_passages(path: Path) -> list[Passage]:

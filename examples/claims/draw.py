@@ -41,7 +41,7 @@ def main() -> None:
         with Office(database, given.artifact) as office:
             for name, conversation in WAYS.items():
                 each = script[conversation]
-                graph: Graph = office.desk_for(each).program.program
+                graph: Graph = office.desk_for(each).program
                 inputs = {"message": "\n".join(each["turns"]), "asked": len(each["turns"]) > 1}
                 with office.under(each.get("when", "")):
                     way = graph.way(graph.stream(**inputs))

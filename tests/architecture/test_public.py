@@ -35,12 +35,14 @@ HEAVY = {
 # Each heavy library has the files named for it; `^` marks the only import at a file's top.
 HOMES = {
     "IPython": {"progress.py"},
-    "faiss": {"runtime/near/shelves.py"},
+    "faiss": {"retrieval/faiss_index.py", "retrieval/rows.py", "runtime/near/shelves.py"},
     "fastapi": {
         "runtime/http/app.py", "runtime/http/problems.py", "runtime/http/reviews.py",
     },
     "mlflow": {"tracking.py"},
     "numpy": {
+        "retrieval/faiss_index.py", "retrieval/rows.py", "retrieval/sentence_model.py",
+        "retrieval/vector_cache.py",
         "^metrics/attribution.py", "^metrics/mixed.py", "^metrics/stats.py",
         "runtime/near/shelves.py",
     },

@@ -14,11 +14,16 @@ from typing import Any
 import dspy
 import pytest
 
-from compilm.graphs import Paused
+from compilm import open_journal
+from compilm.graphs import Runs
+from compilm.programs.predictors import predictors
+from compilm.reviews import Desk, Reviews
 from compilm.runtime.embedded import embedded_lm
+from compilm.testing.engines import scripted_lm
 
 FOLDER = Path(__file__).parents[2] / "examples" / "claims"
 LINES = (FOLDER / "data" / "conversations.jsonl").read_text("utf-8").splitlines()
+SERVER = [sys.executable, str(FOLDER / "server.py"), "--database"]
 CONVERSATIONS = [json.loads(line) for line in LINES]
 
 
@@ -103,14 +108,40 @@ def test_no_model_reads_who_it_is_about(desk, tmp_path):
     assert not re.search(r"Marguerite|Oakhollow|1961|000-12-3456|lena@", told)
 
 
-def test_a_person_is_asked_with_names_hidden_and_answers(desk, tmp_path):
-    program = desk.claims_desk(database=str(tmp_path / "claims.sqlite"), waits=True)
-    with dspy.context(lm=embedded_lm("embedded/base")):
-        paused = program(message="Ask for Ana Pratt. What is the claim status?", asked=True)
-    assert isinstance(paused, Paused)
-    assert "Ana Pratt" not in json.dumps(paused.to_json())
-    answered = program.program.resume(paused.to_json(), reply="Please call us.")
-    assert (answered.outcome, answered.answer) == ("route", "Please call us.")
+@pytest.mark.parametrize(
+    ("message", "asked", "reason"),
+    [
+        ("Ask for Ana Pratt. What is the claim status?", True, "asked for the claim twice"),
+        ("I forgot my portal password, please reset it. Ana Pratt", False, "out of scope"),
+        ("Ana Pratt: why was CLM-24-152281 denied? What is the reason?", False, "no policy"),
+    ],
+)
+def test_a_person_is_asked_why_with_names_hidden_and_the_run_goes_on(
+    desk, tmp_path, message, asked, reason
+):
+    server = desk.McpServer("claims", command=[*SERVER, str(tmp_path / "claims.sqlite")])
+    script = {
+        "out_of_scope": "portal password",
+        "denial_reason": "What is the reason?",
+        "claim_status": "What is the claim status?",
+    }
+
+    def answer(request: Any) -> dict[str, str]:
+        said = repr(request)
+        intent = next(name for name, words in script.items() if words in said)
+        number = "CLM-24-152281" if "CLM-24-152281" in said else "none"
+        return {"intent": intent, "claim_number": number, "amount": "none", "service_date": "none"}
+
+    graph = desk.desk(desk.Lookup(server), desk.indexed([]), waits=True)
+    reviews = Reviews(str(tmp_path / "reviews.db"))
+    office = Desk(Runs(graph, open_journal(tmp_path / "runs.db")), reviews)
+    with server, dspy.context(lm=scripted_lm(answer)):
+        office.start("m-1", message=message, asked=asked)
+        review = reviews.claim(by="bea")
+        assert reason in review.reason
+        assert "Ana Pratt" not in json.dumps(review.to_json())
+        found = office.answer(review.id, by="bea", answer={"reply": "Please call us."})
+    assert (found.outcome, found.answer) == ("route", "Please call us.")
 
 
 def test_policies_in_postgres_and_claims_in_postgres(desk, postgres_url):
@@ -120,3 +151,17 @@ def test_policies_in_postgres_and_claims_in_postgres(desk, postgres_url):
     assert found.outcome == "answer"
     assert "[CLM-24-110880]" in found.answer
     assert "D-47" in found.record
+
+
+def test_a_sixth_step_is_three_lines(desk, tmp_path):
+    whole = desk.claims_desk(database=str(tmp_path / "claims.sqlite"))
+    nodes, edges = dict(whole.nodes), dict(whole.edges)
+    nodes["lookup"] = desk.Node(nodes["lookup"], retries=1, fallback="apologize")
+    nodes["mood"] = desk.hiding(dspy.Predict("message -> mood: Literal['calm', 'angry']"))
+    edges["triage"] = desk.Choice("intent", {"out_of_scope": "person"}, otherwise="mood")
+    edges["mood"] = desk.Choice("mood", {"angry": "person"}, otherwise="slots")
+    more = desk.Graph(nodes, edges, "screen", whole.inputs, whole.outputs)
+    assert len(predictors(more)) == len(predictors(whole)) + 1
+    said = {"intent": "denial_reason", "mood": "angry"}
+    with dspy.context(lm=scripted_lm(lambda request: said)):
+        assert more(message="Denied again?!").outcome == "route"

@@ -11,6 +11,8 @@ import dspy
 
 from ..confidence import Escalate
 from ..errors import ProgramError
+from ..guardrails.guard import Guard
+from ..guardrails.redaction.redacted import Redacted
 from .nodes import Function
 
 __all__ = ["FAILURE", "GIVEN", "KEY", "Wants", "wants_of", "writes_of"]
@@ -51,6 +53,8 @@ def wants_of(name: str, step: dspy.Module) -> Wants:
     if isinstance(step, Escalate):  # what its steps read, and what a person may answer
         wants = wants_of(name, next(iter(step.steps.values())))
         return wants._replace(optional=(*wants.optional, *step.answers))
+    if isinstance(step, Redacted | Guard):
+        return wants_of(name, step.program)
     signature = _signature(step)
     if signature is not None:
         fields = signature.input_fields.items()
@@ -74,6 +78,11 @@ def writes_of(step: dspy.Module) -> tuple[str, ...] | None:
     if isinstance(step, Escalate):
         written = writes_of(next(iter(step.steps.values())))
         return None if written is None else (*written, "escalation")
+    if isinstance(step, Redacted):
+        return writes_of(step.program)
+    if isinstance(step, Guard):
+        written = writes_of(step.program)
+        return None if written is None else (*written, "guard")
     if isinstance(step, dspy.Predict):
         return tuple(step.signature.output_fields)
     if isinstance(step, dspy.ChainOfThought):
