@@ -182,3 +182,18 @@ def test_a_fork_has_connections_of_its_own(postgres_url: str) -> None:
     os.close(read)
     assert before == backend() != told
     pool.close()
+
+
+@pytest.mark.parametrize("broken", ["a\0b", "a\ud800b"])
+def test_texts_that_postgres_cannot_keep_are_told_and_never_found(
+    index_at: Make, postgres_url: str, broken: str
+) -> None:
+    index = index_at(postgres_url)
+    index.add(PASSAGES)
+    for metadata in ({"plan": broken}, {broken: 1}, {"plans": ["gold", broken]}):
+        with pytest.raises(DataError, match="Postgres cannot keep"):
+            index.add([Passage("p", "A text.", metadata)])
+    assert index.search("denial letter", where={"plan": broken}) == []
+    assert index.search("denial letter", where={broken: "gold"}) == []
+    assert index.delete([broken]) == 0
+    assert len(index) == len(PASSAGES)

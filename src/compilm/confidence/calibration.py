@@ -11,11 +11,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 from ..errors import DataError
 
-__all__ = ["Curve", "Isotonic", "Platt", "curve_from_json", "isotonic", "platt"]
+__all__ = ["Curve", "Isotonic", "Platt", "check_signals", "curve_from_json", "isotonic", "platt"]
 
 _EDGE = 1e-6  # signals of 0 and 1 have no finite log odds
 _STEPS = 100
@@ -217,18 +218,30 @@ def _check(signals: Sequence[float], right: Sequence[bool]) -> None:
             f"{len(signals)} signals and {len(right)} outcomes: a curve is fitted on one outcome "
             "for each signal, and on some hundred of them"
         )
-    wrong = next((one for one in signals if not 0 <= one <= 1), None)
-    if wrong is not None:
-        raise DataError(f"a signal of {wrong!r}: a signal is a number from 0 to 1, 1 is surest")
+    check_signals(signals)
+
+
+def check_signals(signals: Sequence[float | None]) -> None:
+    """Raise `DataError` for what is no number from 0 to 1; `None` has no place on a curve."""
+    for one in signals:
+        if not isinstance(one, Real) or not 0 <= one <= 1:
+            raise DataError(f"a signal of {one!r}: a signal is a number from 0 to 1, 1 is surest")
 
 
 def curve_from_json(body: dict[str, Any]) -> Curve:
     """The curve that `to_json` wrote; `ValueError` where it is none."""
     if body["form"] == "platt":
-        return Platt(float(body["slope"]), float(body["offset"]))
+        slope, offset = float(body["slope"]), float(body["offset"])
+        if not (0 <= slope < math.inf and math.isfinite(offset)):
+            raise ValueError("a curve never falls, and this one does, or is not finite")
+        return Platt(slope, offset)
+    if body["form"] != "isotonic":
+        raise ValueError(f"a curve of form {body['form']!r} is unknown")
     signals, shares = (tuple(map(float, body[name])) for name in ("signals", "shares"))
     if not signals or len(signals) != len(shares):
         raise ValueError("an isotonic curve has as many signals as shares, and at least one")
+    if not all(0 <= one <= 1 for one in (*signals, *shares)):
+        raise ValueError("signals and shares of a curve are numbers from 0 to 1")
     if any(list(each) != sorted(each) for each in (signals, shares)):
         raise ValueError("a curve never falls, and this one does")
     return Isotonic(signals, shares)

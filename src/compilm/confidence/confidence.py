@@ -63,7 +63,7 @@ class Confidence(dspy.Module):
         return self._verdict(self.signal(case))
 
     def _verdict(self, signal: float | None) -> Verdict:
-        if signal is None:
+        if signal is None or not 0 <= signal <= 1:  # not a number, above all
             return Verdict(False, None, f"{describe(self.signal)} gave no signal")
         sure = signal if self.curve is None else self.curve(signal)
         least = self.at_least

@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
-from ..errors import ProgramError
+from ..errors import ProgramError, UsageError
 from .case import Case
 
 __all__ = ["Agreement", "LogProbability", "Signal", "Stated", "same_text"]
@@ -58,13 +59,15 @@ class LogProbability:
         if not tokens:
             return None
         total = math.fsum(score for _, score in tokens)
-        return min(1.0, math.exp(total / len(tokens) if self.mean else total))
+        power = total / len(tokens) if self.mean else total
+        return None if math.isnan(power) else math.exp(min(0.0, power))
 
 
 def _tokens(told: Any) -> list[tuple[str, float]]:
     """The tokens of an answer, with their log-probabilities."""
     content = told.get("content") if isinstance(told, Mapping) else getattr(told, "content", None)
-    return [(str(_part(one, "token")), float(_part(one, "logprob"))) for one in content or ()]
+    parts = [(str(_part(one, "token")), _part(one, "logprob")) for one in content or ()]
+    return [(token, math.nan if score is None else float(score)) for token, score in parts]
 
 
 def _part(token: Any, name: str) -> Any:
@@ -111,7 +114,7 @@ class Agreement:
             return None
         told = case.prediction.get("agreement")
         if told is not None:
-            return float(told)
+            return float(told) if isinstance(told, Real) and 0 <= told <= 1 else None
         before = [one.prediction for one in case.tried if one.prediction is not None]
         if not before:
             return None
@@ -130,6 +133,10 @@ class Stated:
 
     field: str
     most: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most < math.inf:
+            raise UsageError(f"most={self.most!r}: the greatest number stated is above 0")
 
     def __call__(self, case: Case) -> float | None:
         if case.prediction is None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import DataError, UsageError
+from .calibration import check_signals
 
 __all__ = ["Threshold", "for_accuracy", "for_share"]
 
@@ -159,5 +160,6 @@ def _check(
 ) -> None:
     if not signals or len(signals) != len(right):
         raise DataError(f"{len(signals)} signals and {len(right)} outcomes: give one for each")
+    check_signals([one for one in signals if one is not None])
     if not 0 <= share <= 1 or not 0 < level < 1:
         raise UsageError(f"{share!r} at level {level!r}: both are shares between 0 and 1")

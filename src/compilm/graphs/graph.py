@@ -15,7 +15,7 @@ from ..programs.copying import copied
 from ..programs.veils import VAULT
 from .caches import NodeCache
 from .checks import meant, missing_inputs, planned
-from .edges import Edge
+from .edges import Choice, Edge
 from .maps import Map
 from .merging import Rule
 from .nodes import Node, Policy, Step, as_module, policy_of
@@ -94,7 +94,7 @@ class Graph(dspy.Module):
         self.accepts: dict[str, Accept] = {  # here, where optimizers find what a judge holds
             name: policy.accept for name, policy in self.policies.items() if policy.accept
         }
-        self.edges: dict[str, Edge] = {name: _edge(edge) for name, edge in edges.items()}
+        self.edges: dict[str, Edge] = {name: _edge(name, edge) for name, edge in edges.items()}
         self.start, self.max_steps, self.clock = start, max_steps, clock
         self.merge: dict[str, Rule] = dict(merge or {})
         self.plan: dict[str, Spot] = planned(
@@ -306,8 +306,14 @@ def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
     return as_module(name, node), Policy()
 
 
-def _edge(edge: Any) -> Edge:
-    return tuple(edge) if isinstance(edge, list) else edge
+def _edge(name: str, edge: Any) -> Edge:
+    found = tuple(edge) if isinstance(edge, list) else edge
+    if isinstance(found, str | Choice | tuple):
+        return found
+    raise ProgramError(
+        f"the edge from node {name!r} is a {type(edge).__name__}: give a name, END, several names "
+        "for branches, or Choice('key', {value: 'name'}), which goes by what a node wrote"
+    )
 
 
 def _begun(

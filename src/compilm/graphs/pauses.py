@@ -89,6 +89,11 @@ class Paused:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Paused:
         """What `to_json` gave, perhaps in another process."""
+        if not isinstance(body, Mapping):
+            raise ProgramError(
+                f"a paused run is what Paused.to_json() returned, not a {type(body).__name__}: if "
+                "it was written as text, read it with json.loads first"
+            )
         known = {one.name for one in fields(cls)}
         if unknown := set(body) - known or "question" not in body:
             raise ProgramError(

@@ -84,7 +84,7 @@ def walk(
         if isinstance(edge, str):
             at = edge
         elif isinstance(edge, Choice):
-            at = edge.target(state)
+            at = edge.target(state, names + at)
         else:
             found: list[Walked] = yield [
                 walk(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -107,7 +107,10 @@ class PgVectorIndex:
         with self._pool.connection() as connection:
             if not self._found(connection):
                 return 0
-            gone = connection.execute(f"delete from {self.table} where id = any(%s)", [list(ids)])
+            gone = connection.execute(
+                f"delete from {self.table} where id = any(%s)",
+                [[one for one in ids if _can_stand(one)]],
+            )
             return int(gone.rowcount)
 
     def search(self, query: str, k: int = 5, where: Where | None = None) -> list[Passage]:
@@ -212,18 +215,37 @@ class PgVectorIndex:
 
 def _storable(passage: Passage) -> None:
     """Raise `DataError` for a text that Postgres has no form for."""
-    for name in ("id", "text", "document"):
+    for name in ("id", "text", "document", "metadata"):
         text = getattr(passage, name)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = "\0"
-        if "\0" in text:
+        if name == "metadata":
+            text = "".join(_strings(text))
+        if not _can_stand(text):
             raise DataError(
                 f"passage {passage.id!r} holds a zero byte or half a character, which Postgres "
                 "cannot keep: take it out",
                 field=name,
             )
+
+
+def _can_stand(text: str) -> bool:
+    """Whether Postgres has a form for the text: what it has none for is in no table."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in metadata, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            yield from _strings(pair)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _strings(each)
 
 
 def _row(passage: Passage, vector: Any) -> tuple[Any, ...]:
@@ -243,6 +265,8 @@ def _conditions(where: Where | None) -> tuple[str, dict[str, str]]:
     for key, choices in checked_where(where).items():
         either: list[str] = []
         for one in choices:
+            if not _can_stand(f"{key}{one}"):
+                continue
             name = f"w{len(values)}"
             values[name] = canonical.dumps({key: one})
             either.append(f"metadata @> %({name})s::jsonb")

@@ -126,8 +126,9 @@ class Desk:
                 self.reviews.reopen(review.id, f"the answer could not be taken: {why}")
                 return False
             self._resume(review)
-        except Exception:  # border: whatever ends one run, the others go on
-            _log.warning("run %r could not go on; it is tried again", review.run, exc_info=True)
+        except Exception as error:  # border: whatever ends one run, the others go on
+            kind = type(error).__name__  # its text may tell what was said
+            _log.warning("run %r could not go on (%s); it is tried again", review.run, kind)
             return False
         return True
 

@@ -20,8 +20,21 @@ _STREET = (
     r"|tee"
     r"|náměstí|ulice|sokak|cadde)"
 )
-_WORD = r"(?:[^\W\d_a-zß-ÿ][\w'’.-]{0,40}|\d+(?:st|nd|rd|th))"
-_LINK = r"(?:of|d['’]|de|da|do|dos|del|della|di|la|le|van|von|der|den|the|des|ten|z|na|y|e|az)"
+# Endings of one word that is a street (`Hauptstraße`), and words that begin its name (`Via Roma`).
+_ENDING = (
+    r"(?:stra(?:ß|ss)e|str|weg|platz|gasse|allee|damm|ufer|straat|laan|gracht|plein|kade|dreef|steeg"
+    r"|gata|gatan|gade|vej|vejen|vegen|veien|vägen|backen|gränd|torget|torg|katu|tie|polku|kuja"
+    r"|tänav|braut|stræde)"
+)
+_OPENING = (
+    r"(?:rue|avenue|boulevard|chemin|impasse|quai|via|viale|piazza|corso|strada|largo|calle|avenida"
+    r"|avda|av|ronda|rambla|piazzetta|piazzale|vicolo|contrada|paseo|plaza|carrer|camino|rua|praça|travessa|estrada|ulica|ul|aleja|al|os|plac)"
+)
+_WORD = r"(?:(?:[dDlL]['’])?[^\W\d_a-zß-ÿ][\w'’.-]{0,40}|\d+(?:st|nd|rd|th))"
+_LINK = (
+    r"(?:of|d['’]|de|da|do|dos|del|della|di|la|le|van|von|der|den|the|des(?:\s+[a-zà-ÿ]{3,20})?|du"
+    r"|ten|z|na|y|e|az)"
+)
 _NAMED = rf"{_WORD}(?:\s+(?:{_LINK}|{_WORD})){{0,5}}?"
 _STARTS = (
     (
@@ -35,6 +48,20 @@ _STARTS = (
         rf"|c)\.?\s+)?{_NAMED}\s+\d{{1,5}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))",
     ),
     (0.7, rf"(?<![\w-])(?:(?:ul|al|os)\.?\s+{_NAMED}|{_NAMED}\s+(?i:{_STREET}))\.?\s+\d{{1,5}}\b"),
+    (
+        0.75,
+        rf"(?<![\w-])[^\W\d_a-zß-ÿ][^\W\d_]{{2,30}}{_ENDING}\.?\s+\d{{1,5}}[a-zA-Z]?\b(?![,.]\d|%)",
+    ),
+    (
+        0.7,
+        r"(?i:(?<![\w.,$€£/-])\d{1,6}\s+(?:\d{1,5}\s+)?(?:[^\W\d_]{2,20}\s+){1,2}(?:street|avenue|boulevard"
+        r"|parkway|lane|crescent|highway)\b)",
+    ),
+    (0.6, rf"(?<![\w-]){_WORD} and {_WORD} \d{{1,3}}\b(?![,.]\d|%|\s*(?i:mg|ml|years?))"),
+    (
+        0.75,
+        rf"(?<![\w-])(?i:{_OPENING})\.?\s+(?:{_LINK}\s+){{0,3}}{_NAMED},?\s+\d{{1,5}}\b(?![,.]\d|%)",
+    ),
     (
         0.65,
         rf"(?<![\w-]){_NAMED}\s+(?:Street|Avenue|Road|Boulevard|Drive|Lane|Loop|Gateway|Parkway"
@@ -83,6 +110,9 @@ _NEXT = re.compile(
 )
 
 
+_GOES_ON = re.compile(r" [^\W\d_a-zß-ÿ][\w'’-]{1,30}\s")  # `United States 21959`
+
+
 def addresses(text: str) -> Iterator[Finding]:
     """Where a street with its number, a box, a flat or a postal code stands, to its end.
 
@@ -121,6 +151,7 @@ def _onward(text: str, end: int) -> int:
             word.isalpha()
             and is_common(word)
             and not (word.isupper() or bracketed or word in _PARTS)
+            and not _GOES_ON.match(text, found.end())
         ):
             return end
         end = found.end() - (1 if found["atom"].endswith(".") and len(word) > 3 else 0)

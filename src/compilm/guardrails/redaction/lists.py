@@ -51,7 +51,12 @@ def is_common(word: str) -> bool:
     low = word.casefold().removesuffix("'s").removesuffix("’s")
     if low in known("common"):
         return True
-    return low not in known("family") and _ORDINARY.fullmatch(low) is not None
+    if low in known("family") or low in known("given"):
+        return False
+    stem = low.removesuffix("ed") if low.endswith("ed") else low.removesuffix("ly")
+    doubled = len(stem) > 3 and stem[-1] == stem[-2] and stem[:-1] in known("common")
+    inflected = stem != low and bool({stem, stem + "e"} & known("common"))
+    return inflected or (stem != low and doubled) or _ORDINARY.fullmatch(low) is not None
 
 
 def is_medicine(word: str) -> bool:

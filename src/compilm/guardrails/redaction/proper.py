@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from .finding import Finding
 from .lists import is_common, is_medicine, known
-from .runs import INSTITUTION, TITLES, Run, Word, runs
+from .runs import INSTITUTION, TITLES, Run, runs
+from .small import TOLD, small
 
-__all__ = ["again", "proper"]
+__all__ = ["proper"]
 
 _PERSON_BEFORE = re.compile(
     r"(?:\b(?:named|name(?:\sis|\s?:)|called|calling|patients?|pt|dr|doctor|mr|mrs|ms|miss|mx|prof"
@@ -23,7 +24,7 @@ _TITLE_BEFORE = re.compile(
     r"\b(?:dr|mr|mrs|ms|miss|mx|prof|professor|doctor|nurse|sir)\.?\s+$", re.I
 )
 _PLACE_BEFORE = re.compile(
-    r"\b(?:in|at|from|near|to|visit(?:ed|ing)?|outside|of|across|around|via|toward)\s+(?:the\s+|our\s+"
+    r"\b(?:in|at|from|near|to|visit(?:ed|ing)?|outside|of|across|around|between|via|toward)\s+(?:the\s+|our\s+"
     r"|downtown\s+)?$",
     re.IGNORECASE,
 )
@@ -41,7 +42,7 @@ _SOURCE_BEFORE = re.compile(
 )
 _ACTS = re.compile(
     r"^(?:,\s|:|\sand\s[^\W\d_]|\s(?:is|was|were|are|had|has|have|will|lives?|lived|said|says|gave"
-    r"|works?|called|wrote|from|went|told|asked|can|would|office|who)\b|\s*$|\s*\n)"
+    r"|works?|called|wrote|from|went|told|asked|can|would|office|who|[a-z]{2,14}ed)\b|\s*$|\s*\n)"
 )
 _STATE_AFTER = re.compile(
     r"^,?\s+(?:A[KLRZ]|C[AOT]|D\.?C|DE|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI"
@@ -49,10 +50,12 @@ _STATE_AFTER = re.compile(
 )
 _AFTER = re.compile(r"^['’]?s?\s+(?P<word>[^\W\d_]+)(?:\s+(?P<next>[^\W\d_]+))?")
 _AMONG = re.compile(r"[^\W\d_](?:,| and|, and)\s$")
+_BESIDE = re.compile(r"^(?:,| and|, and| &)\s[A-ZÀ-Þ][a-zß-ÿ]+(?!\w)")
 _AT_BEFORE = re.compile(r"\b(?:at|to|in|by|from)\s+(?:the\s+|our\s+)?$", re.IGNORECASE)
 _CARES = frozenset(
     ["hospital", "clinic", "center", "centre", "medical", "university", "health", "infirmary"]
 )
+_LEGAL = frozenset(["inc", "ltd", "llc", "corp", "corporation", "gmbh"])
 _SAID = frozenset(
     ["guideline", "guidelines", "criteria", "protocol", "protocols", "recommendation", "study"]
 )
@@ -68,7 +71,7 @@ def proper(text: str) -> Iterator[Finding]:
     [('NAME', 'Ana P.'), ('ORGANIZATION', 'Elm Clinic')]
     """
     if not any(each.isupper() for each in text):
-        yield from _small(text)
+        yield from small(text)
         return
     for run in runs(text):
         found = _judged(text, run)
@@ -78,11 +81,11 @@ def proper(text: str) -> Iterator[Finding]:
 
 def _judged(text: str, run: Run) -> Finding | None:
     before, after = text[max(0, run.start - 60) : run.start], text[run.end : run.end + 60]
-    if _TITLE_BEFORE.search(before):
+    if _TITLE_BEFORE.search(before) or _is_introduced(run, before):
         return _made(run, "NAME", 0.9, "title")
     if INSTITUTION & _lows(run):
         return _institution(run, before, after)
-    if _is_medical(run, after) and not _is_listed(run, before):
+    if _is_medical(run, after) and not _is_listed(run, before, after):
         return None
     if _is_person(run, before, after):
         if run.words[-1].is_initial and after.startswith("."):
@@ -120,9 +123,17 @@ def _lows(run: Run) -> set[str]:
     return {word.low for word in run.words}
 
 
-def _is_listed(run: Run, before: str) -> bool:
-    """`Marten, Wilson and Graves`: the name of a disease's finder, among other names."""
-    return run.words[-1].low in known("family") and _AMONG.search(before) is not None
+def _is_introduced(run: Run, before: str) -> bool:
+    """`I'm Thomas`: a listed name, where somebody says who it is."""
+    listed = run.words[0].low in known("given") or run.words[0].low in known("family")
+    return listed and TOLD.search(before.casefold()) is not None
+
+
+def _is_listed(run: Run, before: str, after: str) -> bool:
+    """`Marten, Wilson and Graves`: a surname that is a word or a disease's, among other names."""
+    if run.words[-1].low not in known("family"):
+        return False
+    return _AMONG.search(before) is not None or _BESIDE.match(after) is not None
 
 
 def _institution(run: Run, before: str, after: str) -> Finding | None:
@@ -132,7 +143,9 @@ def _institution(run: Run, before: str, after: str) -> Finding | None:
         score = 0.4
     elif any(not word.is_code for word in own) or (own and _AT_BEFORE.search(before)):
         score = 0.85
-    elif len(run.words) > 1 and (_AT_BEFORE.search(before) or (own and _CARES & _lows(run))):
+    elif len(run.words) > 1 and (
+        run.words[-1].low in _LEGAL or _AT_BEFORE.search(before) or (own and _CARES & _lows(run))
+    ):
         score = 0.6
     else:
         return None if len(run.words) == 1 else _made(run, "ORGANIZATION", 0.35, "institution")
@@ -176,7 +189,8 @@ def _unknown(run: Run, before: str, after: str) -> Finding | None:
     if all(word.is_code or word.is_plain for word in run.words):
         cared = _CARE_BEFORE.search(before) is not None
         shout = all(word.text.isupper() and len(word.text) >= 4 for word in run.words)
-        score = 0.6 if cared else 0.5 if shout and _AT_BEFORE.search(before) else 0.3
+        placed = _AT_BEFORE.search(before) or _PLACE_BEFORE.search(before)
+        score = 0.6 if cared else 0.5 if shout and placed else 0.3
         return _made(run, "PLACE", score, "code")
     if _SOURCE_BEFORE.search(before):
         return _made(run, "ORGANIZATION", 0.4, "capitals")
@@ -198,63 +212,9 @@ def _unknown(run: Run, before: str, after: str) -> Finding | None:
 
 
 def _made(run: Run, kind: str, score: float, rule: str) -> Finding:
-    owns = kind == "NAME" and run.words[-1].text.endswith(("'s", "’s"))
+    owns = (
+        kind == "NAME"
+        and run.words[0].low not in ("st", "saint")
+        and run.words[-1].text.endswith(("'s", "’s"))
+    )
     return Finding(run.start, run.end - (2 if owns else 0), kind, score, rule)
-
-
-_SMALL = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_TOLD = re.compile(
-    r"\b(?:my name is|named|mr\.?|mrs\.?|ms\.?|dr\.?|i['’]m|change it to|call me)\s+$"
-)
-
-
-def _small(text: str) -> Iterator[Finding]:
-    """Names and places in a text without any capitals: by lists and by what introduces them."""
-    words = [Word(match[0], *match.span()) for match in _SMALL.finditer(text)]
-    end = 0
-    for place, word in enumerate(words):
-        if word.start < end or is_common(word.text):
-            continue
-        told = _TOLD.search(text[max(0, word.start - 40) : word.start]) is not None
-        if word.low in known("given") or told:
-            last = _surname(text, words, place)
-            end = last.end
-            yield Finding(word.start, last.end, "NAME", 0.7 if told else 0.55, "small")
-        elif word.low in known("places") and not is_medicine(word.text):
-            yield Finding(word.start, word.end, "PLACE", 0.55, "small")
-
-
-def _surname(text: str, words: list[Word], place: int) -> Word:
-    """The last word of the name that begins at `place`."""
-    last = words[place]
-    for word in words[place + 1 : place + 4]:
-        gap = text[last.end : word.start]
-        short = len(word.text) == 1
-        if (
-            gap not in (" ", ". ")
-            or (is_common(word.text) and not short)
-            or text[word.end - 2 : word.end] == "'s"
-        ):
-            break
-        last = word
-    return last
-
-
-def again(text: str, findings: Iterable[Finding], most: float = 0.6) -> Iterator[Finding]:
-    """Other places where a part of a name that was found stands alone, with its capital.
-
-    >>> text = "Ada Quill came. Later Quill left."
-    >>> [text[each.start : each.end] for each in again(text, [Finding(0, 9, "NAME", 0.9)])]
-    ['Ada', 'Quill', 'Quill']
-    """
-    parts: dict[str, float] = {}
-    for each in findings:
-        if each.kind == "NAME":
-            for match in _SMALL.finditer(text[each.start : each.end]):
-                word = match[0]
-                if len(word) > 2 and word[0].isupper() and not is_common(word):
-                    parts[word] = max(parts.get(word, 0.0), min(most, each.score - 0.05))
-    if parts:
-        form = "|".join(re.escape(word) for word in sorted(parts, key=len, reverse=True))
-        for match in re.finditer(rf"(?<!\w)(?:{form})(?!\w)", text):
-            yield Finding(*match.span(), "NAME", parts[match[0]], "again")

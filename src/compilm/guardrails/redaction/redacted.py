@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import dspy
 
 from ...errors import ProgramError, UsageError
 from ...programs.veils import VAULT, Veil, note
+from ..named import checked_names, inputs_of, outputs_of
 from ..running import acalled
 from .finding import Detector
 from .rules import Rules
@@ -64,6 +65,9 @@ class Redacted(dspy.Module):
         self._detector = detector or Rules()
         self._restore = restore if isinstance(restore, bool) else tuple(_names(restore, "restore"))
         self._leave = tuple(_names(leave, "leave"))
+        if not isinstance(self._restore, bool):
+            checked_names(self._restore, outputs_of(program), "restore names")
+        checked_names(self._leave, inputs_of(program), "leave names")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -171,7 +175,8 @@ def with_real_values(
             if vault is None:
                 return await function(*args, **named)
             bound = opened(args, named, vault)
-            return vault.hide(await function(*bound.args, **bound.kwargs))
+            with _hidden_errors(function, vault):
+                return vault.hide(_whole(await function(*bound.args, **bound.kwargs)))
 
         return acalled
 
@@ -181,9 +186,29 @@ def with_real_values(
         if vault is None:
             return function(*args, **named)
         bound = opened(args, named, vault)
-        return vault.hide(function(*bound.args, **bound.kwargs))
+        with _hidden_errors(function, vault):
+            return vault.hide(_whole(function(*bound.args, **bound.kwargs)))
 
     return called
+
+
+def _whole(result: Any) -> Any:
+    """A generator's values as a list: what comes later would come unhidden."""
+    return list(result) if inspect.isgenerator(result) else result
+
+
+@contextmanager
+def _hidden_errors(function: Callable[..., Any], vault: Vault) -> Iterator[None]:
+    """What a tool fails with reaches the model as well, so it names nobody either."""
+    try:
+        yield
+    except Exception as error:  # border: a tool's own error quotes what it was given
+        said = str(error)
+        hidden = vault.hide(said)
+        if hidden == said:
+            raise
+        name = getattr(function, "__name__", "the tool")
+        raise ProgramError(f"{name} failed: {type(error).__name__}: {hidden}") from None
 
 
 def _current() -> Vault | None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 
 from ...errors import UsageError
 from .addresses import addresses
+from .blocks import blocks
 from .dates import dates
 from .finding import Detector, Finding, settled
+from .firms import firms
 from .marks import marks
-from .proper import again, proper
+from .near import again, beside
+from .proper import proper
 
 __all__ = ["KINDS", "LEVELS", "Rules", "threshold_of"]
 
@@ -25,8 +28,23 @@ KINDS = (
 LEVELS = {"loose": 0.8, "usual": 0.5, "strict": 0.3}
 """Thresholds by name: only what is sure; what the page measures; whatever could identify."""
 
-_FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addresses, proper)
+_FINDERS: tuple[Callable[[str], Iterable[Finding]], ...] = (marks, dates, addresses, firms, proper)
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*_\d+\]")
+
+
+# Written differently and read the same: dashes and spaces of typography; nothing to see at all.
+_SAME = {ord(each): "-" for each in "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"}
+_SAME |= {ord(each): " " for each in "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"}
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def _plain(text: str) -> tuple[str, list[int] | None]:
+    """The text as it is read, and where each of its characters stands if some were left out."""
+    shown = text.translate(_SAME)
+    if not _UNSEEN.search(shown):
+        return shown, None
+    places = [place for place, each in enumerate(shown) if not _UNSEEN.match(each)]
+    return "".join(shown[place] for place in places), places
 
 
 def threshold_of(level: str | float) -> float:
@@ -71,13 +89,20 @@ class Rules:
     def __call__(self, text: str) -> tuple[Finding, ...]:
         """The findings at or above the threshold, in the order of the text, none overlapping."""
         least = threshold_of(self.level)
-        sure = [each for each in self._all(text) if each.score >= least - 1e-9]
+        plain, places = _plain(text)
+        found = [each for each in self._all(plain) if each.score >= least - 1e-9]
+        if places is not None:
+            found = [
+                replace(each, start=places[each.start], end=places[each.end - 1] + 1)
+                for each in found
+            ]
         held = [match.span() for match in _PLACEHOLDER.finditer(text)]
-        return tuple(part for each in settled(sure) for part in _outside(each, held))
+        return tuple(part for each in settled(found) for part in _outside(each, held))
 
     def _all(self, text: str) -> Iterator[Finding]:
         found = [each for finder in _FINDERS for each in finder(text)]
-        found += again(text, found)
+        found += [*beside(text, found), *again(text, found)]
+        found += blocks(text, found)
         for each in found:
             if each.kind in self.kinds and text[each.start : each.end].casefold() not in self.keep:
                 yield each
