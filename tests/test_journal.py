@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,34 @@ class TestSqliteJournal(JournalKit):
     @pytest.fixture
     def journal(self, tmp_path: Path) -> Journal:
         return SqliteJournal(tmp_path / "new" / "run.db")
+
+
+class Meanwhile(type(Path())):  # type: ignore[misc]  # 3.11 has no class of its own for it
+    """A path of which something happens between its being opened and being used."""
+
+    happens: list[Callable[[], object]] = []
+
+    def open(self, *args: Any, **more: Any) -> Any:
+        handle = super().open(*args, **more)
+        if self.happens:
+            self.happens.pop()()
+        return handle
+
+
+def test_who_opened_a_lock_that_was_given_back_and_taken_anew_does_not_get_it_too(
+    tmp_path: Path,
+) -> None:
+    first, second = SqliteJournal(tmp_path / "run.db"), SqliteJournal(tmp_path / "run.db")
+    release, taken = first.claim("r"), list[Callable[[], None]]()
+    second.path = Meanwhile(second.path)
+    Meanwhile.happens.append(lambda: (release(), taken.append(first.claim("r"))))
+    with pytest.raises(JournalError, match="'r' is being worked on"):
+        second.claim("r")
+    release()  # once more: it is another's now
+    with pytest.raises(JournalError, match="'r' is being worked on"):
+        second.claim("r")
+    taken[0]()
+    second.claim("r")()
 
 
 def test_a_path_opens_a_file_and_none_opens_memory(tmp_path: Path) -> None:

@@ -233,3 +233,8 @@ def test_an_engine_that_fails_is_told(
     monkeypatch.setattr("compilm.assemble.default_lm", Broken)
     with dspy.context(lm=None):
         assert found(command)["embedded"][0][0] == "xx"
+
+
+def test_a_long_name_stands_apart_from_what_is_told(keyless: Path, command: Command) -> None:
+    (keyless / "compilm.toml").write_text('[tools.claims]\ncommand = ["no-such-program"]\n')
+    assert "tools.claims " in command("doctor").out

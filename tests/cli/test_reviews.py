@@ -30,6 +30,16 @@ def asked(queue: Reviews) -> None:
               inputs={"message": "hi"}, draft={"text": "Dear you"})  # fmt: skip
 
 
+def test_what_a_stranger_wrote_gives_no_orders_to_the_terminal(
+    queue: Reviews, command: Command
+) -> None:
+    queue.ask("Fine?\x1b[2J", reason="\x1b]0;root\x07", draft={"text": "\x1b[31mred\r\nno"})
+    assert "\x1b" not in command("reviews", "list").out
+    shown = command("reviews", "list", "aa1").out
+    assert "draft.text: \ufffd[31mred\ufffd\nno" in shown
+    assert "\x1b" not in shown
+
+
 def test_nothing_waits_at_first(queue: Reviews, command: Command) -> None:
     assert command("reviews", "list").out == "nothing is waiting\n"
     assert command("reviews", "claim").out == "nothing is waiting\n"

@@ -77,7 +77,7 @@ def _check_command(command: Command, written: str, page: Path, block: Block) -> 
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"python", "console", "toml", "sh", "text", "json", "http"}
+    known = {"python", "console", "toml", "sh", "text", "json", "http", "diff"}
     for page in PAGES:
         for block in blocks_of(page.read_text("utf-8")):
             assert block.language in known, f"{page.name}:{block.line}: {block.language!r}"

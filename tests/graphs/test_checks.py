@@ -9,6 +9,8 @@ import pytest
 
 from compilm.errors import GraphStuck, ProgramError
 from compilm.graphs import END, Choice, Graph, Map, Node
+from compilm.guardrails import Constraint, Guard, Redacted
+from compilm.testing.engines import scripted_lm
 
 
 def a() -> None: ...
@@ -43,6 +45,9 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("declare the argument idempotency_key", {"nodes": {"a": Node(pay, effect=True, retries=1)}}),
     ("cannot come from a cache", {"nodes": {"a": Node(a, effect=True, cache=9.0)}}),
     ("max_steps is 0", {"max_steps": 0}),
+    ("the edge from node 'a' is a function: give a name", {"edges": {"a": lambda state: END}}),
+    ("the edge from node 'a' is a dict: .*Choice", {"edges": {"a": {"x": END}}}),
+    ("comes to node 'a' never ends", {"edges": {"a": "a"}}),
     ("is no rule: use first, last", {"merge": {"k": "newest"}}),
     ("node 'a' reads 'amount', which is no input", {"nodes": {"a": pay}, "inputs": ["x"]}),
     (r"reads 'question' \(is 'questions' meant", {"nodes": {"a": ASK}, "inputs": ["questions"]}),
@@ -118,3 +123,40 @@ def test_inputs_are_those_that_nobody_before_writes() -> None:
 def test_a_parameter_by_position_only_cannot_be_given() -> None:
     with pytest.raises(ProgramError, match="takes 'x' by position only"):
         Graph({"a": lambda x, /: x}, {"a": END}, "a")
+
+
+class Last(dspy.Module):
+    """A module that takes one input, and no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask = dspy.Predict("message -> claim")
+
+    def forward(self, message: str) -> Any:
+        return self.ask(message=message)
+
+
+def test_what_stands_around_a_program_is_given_what_the_program_reads() -> None:
+    fine = Constraint("claim", bool, says="name a claim")
+    graph = Graph(
+        {"size": lambda message: {"size": len(message)}, "read": Redacted(Last()),
+         "again": Guard(dspy.Predict("message -> claim"), after=[fine])},
+        {"size": "read", "read": "again", "again": END}, "size",
+    )  # fmt: skip
+    assert graph.inputs == ("message",)
+    assert graph.plan["again"].writes == ("claim", "guard")
+    with dspy.context(lm=scripted_lm([{"claim": "C-1"}, {"claim": "C-2"}])):
+        found = graph(message="Hello.")
+    assert (found.claim, found.size, found.guard.outcome) == ("C-2", 6, "passed")
+
+
+def test_a_value_that_is_no_case_tells_where_it_was_looked_at() -> None:
+    graph = Graph({"a": lambda: {"k": 3}}, {"a": Choice("k", {1: END})}, "a")
+    with pytest.raises(GraphStuck, match="after node 'a', 'k' is 3, which is none of 1"):
+        graph()
+
+
+def test_a_paused_run_as_text_is_told_to_be_read_first() -> None:
+    graph = Graph({"a": lambda: None}, {"a": END}, "a")
+    with pytest.raises(ProgramError, match=r"not a str: .*json\.loads"):
+        graph.resume("{}")  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pytest
 import compilm
 from compilm.clock import ManualClock
 from compilm.errors import ProgramError, UsageError
+from compilm.graphs import END, Graph, Pause
 from compilm.guardrails import Redacted, Rules, hidden_examples, with_real_values
 from compilm.journal import SqliteJournal
 from compilm.metrics import exact
@@ -223,3 +224,20 @@ def test_inputs_may_be_left_as_they_are_and_wrong_use_is_refused() -> None:
         made(restore="answer")
     with pytest.raises(ProgramError, match="goes around a dspy"):
         Redacted(len)  # type: ignore[arg-type]
+
+
+def test_a_question_inside_of_it_is_refused_for_its_answer_could_not_be_told_apart() -> None:
+    """Gone on with, the run would send what says [NAME_1] for the name."""
+
+    def approve(answer: str, ok: bool | None = None) -> dict[str, Any]:
+        if ok is None:
+            raise Pause("May this be sent?")
+        return {"sent": answer}
+
+    nodes = {"draft": dspy.Predict("question -> answer"), "ask": approve}
+    program = Redacted(Graph(nodes, {"draft": "ask", "ask": END}, "draft"))
+    with (
+        dspy.context(lm=scripted_lm([{"answer": "Dear [NAME_1]"}])),
+        pytest.raises(ProgramError, match="'ask' asks a person inside of a Redacted"),
+    ):
+        program(question="I am Ana Pratt.")

@@ -199,3 +199,17 @@ def test_an_optimizer_of_dspy_reaches_the_reranker(topics: Retrieve) -> None:
     assert compiled.reranker.rank.demos
     assert sum(scores) == len(scores)
     assert compiled.retriever is topics.retriever
+
+
+def test_what_is_no_retriever_no_passage_no_embedder_is_told() -> None:
+    from compilm.retrieval import Bm25, Document, FaissIndex, HashedNgrams
+
+    with pytest.raises(UsageError, match="not in a list: give an index"):
+        Retrieve([])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"not a Document: add\(chunked\(documents\)\)"):
+        Bm25().add([Document("a", "One.")])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="where is \\['gold'\\]"):
+        Bm25().search("one", where=["gold"])  # type: ignore[arg-type]
+    for wrong in ("all-MiniLM-L6-v2", HashedNgrams):
+        with pytest.raises(UsageError, match="is no embedder: give HashedNgrams"):
+            FaissIndex(wrong)  # type: ignore[arg-type]

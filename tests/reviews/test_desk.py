@@ -12,7 +12,7 @@ import pytest
 from compilm.clock import ManualClock
 from compilm.confidence import Confidence, Escalate, Stated
 from compilm.errors import ProgramError, ReviewTaken
-from compilm.graphs import END, Graph
+from compilm.graphs import END, Graph, Pause
 from compilm.graphs.runs import Runs
 from compilm.guardrails import Redacted
 from compilm.journal import Journal, MemoryJournal, open_journal
@@ -227,3 +227,20 @@ def test_runs_and_queue_in_one_postgres_go_on_on_another_machine(postgres_url: s
     for desk in (here, there):
         desk.reviews.close()
         desk.runs.journal.close()
+
+
+def test_an_answer_that_no_node_takes_keeps_no_other_run_from_going_on(reviews: Reviews) -> None:
+    def ask(draft: str, approved: bool | None = None) -> dict[str, Any]:
+        if approved is None:
+            raise Pause("May this be sent?")
+        return {"sent": approved}
+
+    desk = desk_over(MemoryJournal(), reviews, ask)
+    wrong, right = (desk.start(run, draft="Hello.") for run in ("m-1", "m-2"))
+    assert isinstance(wrong, Waiting)
+    assert isinstance(right, Waiting)
+    reviews.answer(wrong.review.id, by="ana", answer={"aproved": True})
+    reviews.answer(right.review.id, by="ana", answer={"approved": True})
+    assert desk.settle() == ["m-2"]
+    assert desk.runs.look("m-2").outputs["sent"] is True
+    assert reviews.get(wrong.review.id).status == "open"

@@ -142,3 +142,25 @@ def test_only_a_graph_can_wait(tmp_path: Path, reviews: Reviews) -> None:
     )
     with pytest.raises(ProgramError, match="Predict is no graph"):
         desk_of(plain, "plain", open_journal(None), reviews)
+
+
+def test_nothing_that_is_sent_is_an_error_of_the_server(client: TestClient) -> None:
+    id = asked(client, "r-1")["review"]["id"]
+    for limit in ("-1", "1001", "9" * 30, "x"):
+        assert client.get("/v1/reviews", params={"limit": limit}).status_code == 422
+    for path in ("%00", "a%27%3B--", "%ED%A0%80", "x" * 5000, "%25"):
+        assert client.get(f"/v1/reviews/{path}").status_code == 404
+        assert client.post(f"/v1/reviews/{path}/claim", json={"by": "ana"}).status_code == 404
+    strange = b'{"by": "ana", "answer": {"approved": "\\ud83d\\u0000"}}'
+    json = {"content-type": "application/json"}
+    for by in ("\x00", " ", "a\x1b[2J"):
+        assert client.post("/v1/reviews/claim", json={"by": by}).status_code == 422
+    for lease in ("NaN", "Infinity", "-1", "1e400"):
+        body = f'{{"by": "ana", "lease": {lease}}}'
+        assert client.post("/v1/reviews/claim", content=body, headers=json).status_code == 422
+    for run in ("../../etc/passwd", "a b", "x" * 201):
+        sent = client.post("/v1/run", json={"message": "hi"}, headers={"X-Run-Id": run})
+        assert sent.status_code == 422
+    answered = client.post(f"/v1/reviews/{id}/answer", content=strange, headers=json)
+    assert answered.status_code == 200
+    assert "\\ud83d" in client.get("/v1/reviews").text

@@ -251,3 +251,23 @@ def test_a_place_that_cannot_be_is_told(tmp_path: Path) -> None:
         Reviews(tmp_path / "file")
     with pytest.raises(JournalError, match="does not answer"):
         Reviews(f"postgresql://nobody@/none?host={tmp_path}")
+
+
+def test_any_text_and_no_nonsense_goes_into_the_queue(reviews: Reviews) -> None:
+    """A model that stops in the middle of a character, and a caller who sends character 0."""
+    asked = reviews.ask("Is \ud83d fine?\0", draft={"text": "\ud83d\0"}, fields=("ok",))
+    assert reviews.get(asked.id).question == "Is ? fine?\ufffd"
+    assert reviews.get(asked.id).draft == {"text": "\ud83d\0"}
+    with pytest.raises(UsageError, match="no review begins"):
+        reviews.get("\0\ud83d")
+    for by in ("", "ana\x1b[2J", "\ud83d"):
+        with pytest.raises(UsageError, match="say who it is"):
+            reviews.claim(asked.id, by=by)
+    for lease in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="give seconds above 0"):
+            reviews.claim(asked.id, by="ana", lease=lease)
+    with pytest.raises(UsageError, match="give a number of seconds"):
+        reviews.ask("?", within=float("nan"))
+    with pytest.raises(UsageError, match="plain JSON"):
+        reviews.answer(asked.id, by="ana", answer={"ok": object()})
+    assert reviews.answer(asked.id, by="ana", answer={"ok": "\ud83d"}).answer == {"ok": "\ud83d"}

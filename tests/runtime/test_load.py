@@ -26,6 +26,7 @@ from compilm.errors import (
     ConfigError,
     ProgramError,
 )
+from compilm.graphs import END, Graph
 from compilm.programs.predictors import described, shape
 from compilm.runtime.load import Runtime, load
 from compilm.testing.engines import scripted_lm
@@ -179,6 +180,12 @@ class Defaulted(dspy.Signature):
     answer: str = dspy.OutputField()
 
 
+def again() -> Graph:
+    """A graph with an input that rows of the data do not have."""
+    nodes = {"ask": lambda q, asked=False: {"a": asked}}
+    return Graph(nodes, {"ask": END}, "ask", inputs=["q", "asked"], outputs=["a"])
+
+
 @pytest.mark.parametrize(
     ("program", "declared", "inputs", "outputs", "optional"),
     [
@@ -190,6 +197,7 @@ class Defaulted(dspy.Signature):
         (Anything(), {}, (), (), set()),
         (Anything(), {"inputs": ["x"]}, ("x",), (), set()),
         (Formless(), {}, (), (), set()),
+        (again(), {"inputs": ["q"]}, ("q", "asked"), ("a",), {"asked"}),
     ],
 )
 def test_the_fields_of_the_whole_program_are_known_where_something_tells_them(

@@ -228,3 +228,18 @@ def _takes(one: Any, given: dict[str, Any]) -> bool:
     except BadArguments:
         return False
     return True
+
+
+def test_a_schema_that_multiplies_itself_is_refused_at_once() -> None:
+    """Thirty lines that refer to each other twice would be a thousand million parts."""
+    defs: dict[str, Any] = {"d0": {"type": "string"}}
+    for n in range(1, 30):
+        below = {"$ref": f"#/$defs/d{n - 1}"}
+        defs[f"d{n}"] = {"type": "object", "properties": {"a": below, "b": below}}
+    bomb = {"properties": {"x": {"$ref": "#/$defs/d29"}}, "$defs": defs}
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"items": deep}
+    for schema in (bomb, {"properties": {"x": deep}}):
+        with pytest.raises(ProgramError, match="more than 20,000 parts, or they lie too deep"):
+            from_schema(schema)

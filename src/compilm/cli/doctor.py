@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args)
     findings = [found for look in _LOOKS for found in look(config)]
     for finding in findings:
-        out.mark(finding.sign, f"{finding.what:12}{finding.text}")
+        out.mark(finding.sign, f"{finding.what:11} {finding.text}")
     broken = sum(finding.sign == "xx" for finding in findings)
     out.emit({"findings": findings, "broken": broken})
     return 2 if broken else 0

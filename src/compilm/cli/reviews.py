@@ -143,7 +143,12 @@ def _shown(queue: Reviews, review: Review) -> dict[str, Any]:
 def _line(queue: Reviews, review: Review) -> str:
     at = datetime.fromtimestamp(review.asked_at, UTC).strftime("%Y-%m-%d %H:%M")
     why = f"  ({review.reason})" if review.reason else ""
-    return f"{review.id}  {review.status_at(queue.now()):8}  {at}  {review.question}{why}"
+    return _clean(f"{review.id}  {review.status_at(queue.now()):8}  {at}  {review.question}{why}")
+
+
+def _clean(text: str) -> str:
+    """The text without what a terminal takes for orders: a model or a stranger may have said it."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
 def _told(queue: Reviews, review: Review, out: Out) -> int:
@@ -152,7 +157,7 @@ def _told(queue: Reviews, review: Review, out: Out) -> int:
     out.say(_line(queue, review))
     for name in ("inputs", "draft", "details", "answer"):
         for key, value in (getattr(review, name) or {}).items():
-            out.say(f"  {name}.{key}: {value}")
+            out.say(_clean(f"  {name}.{key}: {value}"))
     if review.fields and review.answer is None:
         fields = " ".join(f"{name}=..." for name in review.fields)
         out.say(f"  compilm reviews answer {review.id} {fields}")
@@ -163,5 +168,5 @@ def _outcome(told: dict[str, Any] | None) -> list[str]:
     if told is None:
         return ["answered; it belongs to no run"]
     if told["status"] == "waiting":
-        return [f"the run asks again: {told['review']['id']}  {told['review']['question']}"]
-    return [f"{name}: {value}" for name, value in told["outputs"].items()]
+        return [_clean(f"the run asks again: {told['review']['id']}  {told['review']['question']}")]
+    return [_clean(f"{name}: {value}") for name, value in told["outputs"].items()]

@@ -43,6 +43,10 @@ def planned(
     for name, edge in edges.items():
         if isinstance(edge, tuple):
             _check_branches(name, edge, spots, after, merge)
+    if stuck := [name for name in nodes if END not in _all_after(after, name)]:
+        raise ProgramError(
+            f"a run that comes to node {stuck[0]!r} never ends: no way leads from there to END"
+        )
     return spots
 
 
@@ -82,6 +86,10 @@ def meant(name: str, known: Iterable[str]) -> str:
     """
     close = get_close_matches(name, list(known), n=1)
     return f" (is {close[0]!r} meant?)" if close else ""
+
+
+def _all_after(after: Mapping[str, list[str]], name: str) -> set[str]:
+    return {target for each in reachable(after, [name]) for target in after[each]}
 
 
 def _raise_unproduced(

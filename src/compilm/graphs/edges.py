@@ -32,14 +32,15 @@ class Choice:
     cases: Mapping[Any, str]
     otherwise: str | None = None
 
-    def target(self, state: Mapping[str, Any]) -> str:
-        """The node that this state leads to."""
+    def target(self, state: Mapping[str, Any], node: str = "") -> str:
+        """The node that this state leads to; an error tells the `node` that chooses."""
         value = state.get(self.field)
         found = self.cases.get(value) if isinstance(value, Hashable) else None
         found = found or self.otherwise
         if found is None:
+            after = f"after node {node!r}, " if node else ""
             raise GraphStuck(
-                f"{self.field!r} is {value!r}, which is none of "
+                f"{after}{self.field!r} is {value!r}, which is none of "
                 f"{', '.join(map(repr, self.cases))}: give the choice an otherwise="
             )
         return found

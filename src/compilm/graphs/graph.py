@@ -12,9 +12,10 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..confidence import Accept
 from ..errors import ProgramError
 from ..programs.copying import copied
+from ..programs.veils import VAULT
 from .caches import NodeCache
 from .checks import meant, missing_inputs, planned
-from .edges import Edge
+from .edges import Choice, Edge
 from .maps import Map
 from .merging import Rule
 from .nodes import Node, Policy, Step, as_module, policy_of
@@ -93,7 +94,7 @@ class Graph(dspy.Module):
         self.accepts: dict[str, Accept] = {  # here, where optimizers find what a judge holds
             name: policy.accept for name, policy in self.policies.items() if policy.accept
         }
-        self.edges: dict[str, Edge] = {name: _edge(edge) for name, edge in edges.items()}
+        self.edges: dict[str, Edge] = {name: _edge(name, edge) for name, edge in edges.items()}
         self.start, self.max_steps, self.clock = start, max_steps, clock
         self.merge: dict[str, Rule] = dict(merge or {})
         self.plan: dict[str, Spot] = planned(
@@ -153,12 +154,12 @@ class Graph(dspy.Module):
         >>> graph.resume(paused.to_json(), approved=True).sent
         True
         """
-        inputs, progress = _resumed(paused, answer)
+        inputs, progress = _resumed(self, paused, answer)
         return self.run(inputs, progress)
 
     async def aresume(self, paused: Paused | Mapping[str, Any], **answer: Any) -> Any:
         """As `resume`, in a task."""
-        inputs, progress = _resumed(paused, answer)
+        inputs, progress = _resumed(self, paused, answer)
         return await self.arun(inputs, progress)
 
     def stream(self, paused: Paused | None = None, /, **inputs: Any) -> Iterator[Event]:
@@ -172,11 +173,11 @@ class Graph(dspy.Module):
         >>> [(event.kind, event.node) for event in graph.stream(a=1)]
         [('started', 'add'), ('finished', 'add'), ('ended', '')]
         """
-        return streamed(self, *_begun(paused, inputs))
+        return streamed(self, *_begun(self, paused, inputs))
 
     def astream(self, paused: Paused | None = None, /, **inputs: Any) -> AsyncIterator[Event]:
         """As `stream`, in a task; closing the iterator cancels the run."""
-        return astreamed(self, *_begun(paused, inputs))
+        return astreamed(self, *_begun(self, paused, inputs))
 
     def run(self, inputs: Mapping[str, Any], progress: Progress) -> dspy.Prediction | Paused:
         """A call whose finished steps are kept in `progress`, and found there."""
@@ -215,10 +216,15 @@ class Graph(dspy.Module):
     def wanted(self, node: str) -> Wants:
         """What the node at this path reads (`desk.approve`), and so what it takes as an answer."""
         name, _, rest = node.partition(".")
-        step = self.nodes[name]
-        if rest:
-            found: Wants = (step.step if isinstance(step, Map) else step).wanted(rest)
-            return found
+        step = self.nodes.get(name)
+        inner = step.step if isinstance(step, Map) else step
+        if step is None or (rest and not isinstance(inner, Graph)):
+            raise ProgramError(
+                f"there is no node {node!r} in this graph: a run that waits there was begun with "
+                "another one; go on with that one"
+            )
+        if isinstance(inner, Graph) and rest:
+            return inner.wanted(rest)
         return step.inner if isinstance(step, Map) else self.plan[name].wants
 
     def deepcopy(self) -> Graph:
@@ -240,6 +246,11 @@ class Graph(dspy.Module):
         return new
 
     def _stopped(self, pause: Pause, inputs: Mapping[str, Any], progress: Progress) -> Paused:
+        if dspy.settings.get(VAULT, None) is not None:
+            raise ProgramError(
+                f"node {pause.node!r} asks a person inside of a Redacted, which forgets what it "
+                "has hidden when the call ends: put Redacted around the modules of nodes"
+            )
         if progress.tell is not None:
             told = {"question": pause.question, **pause.details}
             progress.tell("paused", pause.node, pause.step, told)
@@ -295,18 +306,28 @@ def _parted(name: str, node: Any) -> tuple[dspy.Module, Policy]:
     return as_module(name, node), Policy()
 
 
-def _edge(edge: Any) -> Edge:
-    return tuple(edge) if isinstance(edge, list) else edge
+def _edge(name: str, edge: Any) -> Edge:
+    found = tuple(edge) if isinstance(edge, list) else edge
+    if isinstance(found, str | Choice | tuple):
+        return found
+    raise ProgramError(
+        f"the edge from node {name!r} is a {type(edge).__name__}: give a name, END, several names "
+        "for branches, or Choice('key', {value: 'name'}), which goes by what a node wrote"
+    )
 
 
-def _begun(paused: Paused | None, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Progress]:
-    return (given, Progress()) if paused is None else _resumed(paused, given)
+def _begun(
+    graph: Graph, paused: Paused | None, given: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Progress]:
+    return (given, Progress()) if paused is None else _resumed(graph, paused, given)
 
 
 def _resumed(
-    paused: Paused | Mapping[str, Any], answer: Mapping[str, Any]
+    graph: Graph, paused: Paused | Mapping[str, Any], answer: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Progress]:
     kept = paused if isinstance(paused, Paused) else Paused.from_json(paused)
+    graph.wanted(kept.node)  # it may be gone
     done = {step: Done.from_json(body) for step, body in kept.done.items()}
-    progress = Progress(run=kept.run, done=done, answers=answers_of(kept, answer))
+    askers = {kept.step: kept.node}
+    progress = Progress(run=kept.run, done=done, answers=answers_of(kept, answer), askers=askers)
     return from_plain(kept.inputs), progress

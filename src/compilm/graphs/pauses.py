@@ -45,7 +45,8 @@ class Paused:
     the run; state is what was known there. `done` holds what every finished step gave, so that
     nothing is run twice; `answers` what was answered to steps that are not finished. run is the
     id of a durable run, else empty. Where a prediction is expected, it has the graph's declared
-    outputs, all `None`: `outputs` names them.
+    outputs, all `None`: `outputs` names them. asked says the how manieth question of a durable run
+    this is.
 
     >>> paused = Paused("Send it?", node="ask", step="1", state={"draft": "Hello."})
     >>> Paused.from_json(paused.to_json()) == paused
@@ -62,6 +63,7 @@ class Paused:
     answers: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
     outputs: tuple[str, ...] = ()
+    asked: int = 0
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "outputs" or name not in self.outputs:
@@ -87,6 +89,11 @@ class Paused:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Paused:
         """What `to_json` gave, perhaps in another process."""
+        if not isinstance(body, Mapping):
+            raise ProgramError(
+                f"a paused run is what Paused.to_json() returned, not a {type(body).__name__}: if "
+                "it was written as text, read it with json.loads first"
+            )
         known = {one.name for one in fields(cls)}
         if unknown := set(body) - known or "question" not in body:
             raise ProgramError(

@@ -15,6 +15,7 @@ from ..randomness import rng
 from .pauses import Pause
 from .progress import Done
 from .side import THREADS
+from .told import told_of
 from .walk import Task
 from .wants import FAILURE
 
@@ -23,7 +24,6 @@ __all__ = ["aattempted", "attempted", "falls_back"]
 Call: TypeAlias = Callable[[Task, Mapping[str, Any]], Any]
 AsyncCall: TypeAlias = Callable[[Task, Mapping[str, Any]], Coroutine[Any, Any, Any]]
 
-_MOST = 500  # characters of an error's text that a fallback is told
 _BASE, _CAP = 0.5, 10.0  # seconds
 _LASTING = (UsageError, BudgetExceeded, ProviderRejected)  # another attempt would fail as well
 
@@ -97,8 +97,7 @@ def falls_back(error: Exception, task: Task) -> Done:
     if task.graph.plan[task.name].policy.fallback is None:
         error.add_note(f"in node {name!r}, step {task.step}")
         raise error
-    failure = {"node": name, "error": type(error).__name__, "message": str(error)[:_MOST]}
-    return Done(name, {FAILURE: failure}, failed=True)
+    return Done(name, {FAILURE: {"node": name, **told_of(error)}}, failed=True)
 
 
 def _wait(task: Task, attempt: int, error: Exception) -> float:

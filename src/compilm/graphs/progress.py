@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any, NamedTuple
 
 from .values import from_plain, plain_values
 
 __all__ = ["Done", "Event", "Place", "Progress"]
+
+
+_NAMING = Lock()  # protects the making of ids
 
 
 class Done(NamedTuple):
@@ -52,9 +56,10 @@ class Progress:
     """One run. `keep` stores each finished step before the run goes on; `tell` hears events.
 
     `begin` stores that an effect is about to happen, and whether it is safe to begin it again.
+    `askers` are the nodes that asked, by the step of their answers.
     """
 
-    __slots__ = ("_id", "answers", "begin", "done", "keep", "tell")
+    __slots__ = ("_id", "answers", "askers", "begin", "done", "keep", "tell")
 
     def __init__(
         self,
@@ -62,20 +67,22 @@ class Progress:
         run: str = "",
         done: Mapping[str, Done] | None = None,
         answers: Mapping[str, dict[str, Any]] | None = None,
+        askers: Mapping[str, str] | None = None,
         keep: Callable[[str, Done], Done] | None = None,
         begin: Callable[[str, str, bool], None] | None = None,
         tell: Callable[[str, str, str, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._id = run
         self.done: dict[str, Done] = dict(done or {})
-        self.answers = dict(answers or {})
+        self.answers, self.askers = dict(answers or {}), dict(askers or {})
         self.keep, self.begin, self.tell = keep, begin, tell
 
     @property
     def id(self) -> str:
         """The run's id, made at the first use for a run that was given none."""
         if not self._id:
-            self._id = uuid.uuid4().hex
+            with _NAMING:  # branches may ask at the same time, and must hear the same
+                self._id = self._id or uuid.uuid4().hex
         return self._id
 
     def completed(self, step: str, done: Done) -> Done:

@@ -19,7 +19,7 @@ KINDS = (
     "graph.begun",  # step, node, is_safe: an effect is about to happen
     "graph.step",  # step, done: what a finished step wrote
     "graph.paused",  # step, node, question, details, state
-    "graph.answered",  # step, answer
+    "graph.answered",  # step, node, answer
     "graph.failed",  # error, message: an attempt at the run ended so; it can be taken up again
     "graph.finished",  # outputs
 )
@@ -31,7 +31,11 @@ _ID = re.compile(r"[\w.@:+-]+")
 
 @dataclass(slots=True)
 class Kept:
-    """A run as its records tell it. `begun` are effects that began and of which no end is kept."""
+    """A run as its records tell it.
+
+    `begun` are effects that began and of which no end is kept; `askers` the nodes whose questions
+    were answered, by step; `asked` counts the questions.
+    """
 
     run: str
     graph: str = ""
@@ -39,10 +43,12 @@ class Kept:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    askers: dict[str, str] = field(default_factory=dict)
     begun: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     question: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] = field(default_factory=dict)
+    asked: int = 0
 
 
 def checked_id(run: str, most: int = 200) -> str:
@@ -81,8 +87,10 @@ def _take(kept: Kept, kind: str, body: Mapping[str, Any]) -> None:
     elif kind == "graph.answered":
         earlier = kept.answers.get(body["step"], {})
         kept.answers[body["step"]] = {**earlier, **from_plain(body["answer"])}
+        kept.askers |= {body["step"]: body["node"]} if "node" in body else {}
         if body.get("repeat"):  # a person said that the effect did not happen
             kept.begun.pop(body["step"], None)
+    kept.asked += kind == "graph.paused"
     kept.question = body if kind == "graph.paused" else {}
     kept.failure = body if kind == "graph.failed" else {}
     kept.outputs = from_plain(body["outputs"]) if kind == "graph.finished" else {}

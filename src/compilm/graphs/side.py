@@ -58,8 +58,14 @@ async def aside_by_side(
             if await outcomes[place].arun(tasks[place]):
                 todo.end()
 
-    workers = min(len(tasks), most or len(tasks))
-    await asyncio.gather(*(work() for _ in range(workers)))
+    workers = [asyncio.ensure_future(work()) for _ in range(min(len(tasks), most or len(tasks)))]
+    try:
+        await asyncio.gather(*workers)
+    except asyncio.CancelledError:  # of this, or of one of them: none may outlive the run
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        raise
     return _results(outcomes)
 
 

@@ -72,12 +72,11 @@ def walk(
         spot = spots[at]
         done: Done | None = finished.get(step)
         if done is None:
+            if progress.askers and progress.askers.get(step, names + at) != names + at:
+                raise _another(step, progress.askers[step], names + at)
             done = yield _new(Task, (graph, at, spot, state, step, names, progress))
         elif done.node != names + at:
-            raise ProgramError(
-                f"step {step} of this run was node {done.node!r} and would now be {names + at!r}: "
-                "it was begun with another graph; go on with that one"
-            )
+            raise _another(step, done.node, names + at)
         state.update(done.update)
         written.update(done.update)
         steps += 1
@@ -85,7 +84,7 @@ def walk(
         if isinstance(edge, str):
             at = edge
         elif isinstance(edge, Choice):
-            at = edge.target(state)
+            at = edge.target(state, names + at)
         else:
             found: list[Walked] = yield [
                 walk(
@@ -104,6 +103,13 @@ def walk(
             steps += sum(each.steps - steps for each in found)
             at = spot.join
     return Walked(written, steps)
+
+
+def _another(step: str, was: str, would_be: str) -> ProgramError:
+    return ProgramError(
+        f"step {step} of this run was node {was!r} and would now be {would_be!r}: it was begun "
+        "with another graph; go on with that one"
+    )
 
 
 def inputs_of(task: Task) -> Mapping[str, Any]:

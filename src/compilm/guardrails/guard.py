@@ -12,6 +12,9 @@ from ..errors import CheckFailed, ProgramError, UsageError
 from ..programs.veils import note
 from .asking import Advising
 from .check import Check, Verdict
+from .injection.check import Injection
+from .injection.spotlight import Spotlight
+from .named import checked_names, inputs_of
 from .running import acalled
 
 __all__ = ["Guard", "Outcome"]
@@ -103,6 +106,9 @@ class Guard(dspy.Module):
     ) -> None:
         super().__init__()
         _check_parts(program, [*before, *after], fallback, attempts)
+        for check in before:
+            if isinstance(check, Injection | Spotlight):  # elsewhere what is missing fails the call
+                checked_names(check.fields, inputs_of(program), f"{check.name} looks at")
         self.program, self.fallback = program, fallback
         self.before, self.after = list(before), list(after)
         names = [check.name for check in (*before, *after)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .record import Record, Watched, dump, dumped
+from .record import Record, Watched, dump, dumped, is_claimed
 
 __all__ = ["MemoryJournal"]
 
@@ -28,7 +28,8 @@ class MemoryJournal(Watched):
         super().__init__()
         self._records: list[Record] = []
         self._seq = 0
-        self._lock = threading.Lock()  # protects both
+        self._claims: set[str] = set()
+        self._lock = threading.Lock()  # protects all three
 
     def append(self, record: Record) -> Record:
         body = json.loads(dump(record))
@@ -74,8 +75,12 @@ class MemoryJournal(Watched):
             gone = set(those[: max(len(those) - keep, 0)])
             self._records = [record for record in self._records if record.seq not in gone]
 
-    def claim(self, run: str) -> Callable[[], None]:  # noqa: ARG002 - nobody else can see it
-        return lambda: None
+    def claim(self, run: str) -> Callable[[], None]:
+        with self._lock:
+            if run in self._claims:
+                raise is_claimed(run)
+            self._claims.add(run)
+        return lambda: self._claims.discard(run)
 
     def close(self) -> None:
         """Nothing to release."""

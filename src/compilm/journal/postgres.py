@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import JournalError, MissingExtra
-from .record import Record, Watched, dump, dumped
+from .record import Record, Watched, dump, dumped, is_claimed
 
-__all__ = ["PostgresJournal", "is_postgres"]
+__all__ = ["PostgresJournal", "connected", "is_postgres"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS compilm_records (
@@ -40,6 +40,20 @@ def is_postgres(address: str) -> bool:
     (True, False)
     """
     return urlsplit(address).scheme in ("postgres", "postgresql")
+
+
+def connected(psycopg: Any, url: str) -> Any:
+    """A connection; an address that cannot be read is an error that does not show it.
+
+    libpq quotes the part that it does not understand, and that may be the password.
+    """
+    try:
+        return psycopg.connect(url, autocommit=True)
+    except psycopg.ProgrammingError:
+        raise JournalError(
+            "the address of the database cannot be read: expected postgresql://USER@HOST/NAME, "
+            "with special characters of a password as %XX"
+        ) from None
 
 
 class PostgresJournal(Watched):
@@ -112,10 +126,7 @@ class PostgresJournal(Watched):
     def claim(self, run: str) -> Callable[[], None]:
         with self._work("claim a run in") as db:
             if run in self._claims or not db.execute(_LOCK, (run,)).fetchone()[0]:
-                raise JournalError(
-                    f"run {run!r} is being worked on by another process; wait for it, or stop it "
-                    "first"
-                )
+                raise is_claimed(run)
             self._claims.add(run)
         return lambda: self._release(run)
 
@@ -146,7 +157,7 @@ class PostgresJournal(Watched):
                 raise JournalError(f"cannot {doing} the journal in Postgres: {error}") from error
 
     def _connected(self) -> Any:
-        db: Any = self._psycopg.connect(self._url, autocommit=True)
+        db = connected(self._psycopg, self._url)
         weakref.finalize(self, db.close)
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_ALONE,))

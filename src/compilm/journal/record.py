@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..errors import JournalError
 
-__all__ = ["Journal", "Record", "Watched", "Watcher", "dump", "dumped"]
+__all__ = ["Journal", "Record", "Watched", "Watcher", "dump", "dumped", "is_claimed"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,10 @@ class Journal(Protocol):
         ...
 
     def claim(self, run: str) -> Callable[[], None]:
-        """Keep every other process out of `run` until the returned function is called."""
+        """Keep everybody else out of `run`, in this process too, until what this returns is called.
+
+        Raises `JournalError` where somebody is in it.
+        """
         ...
 
     def close(self) -> None:
@@ -96,11 +99,34 @@ class Watched:
                 _log.warning("a watcher of the journal failed and goes on", exc_info=True)
 
 
+def is_claimed(run: str) -> JournalError:
+    """The error of a claim that came second."""
+    return JournalError(
+        f"run {run!r} is being worked on by another process or task; wait for it, or stop it first"
+    )
+
+
 def dump(record: Record) -> str:
     try:
-        return json.dumps(record.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+        text = _encoded(record.body, ensure_ascii=False)
+        if not text.isascii() and not _is_utf8(text):
+            text = _encoded(record.body, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError) as error:
         raise JournalError(f"a {record.kind!r} record is not plain JSON: {error}") from error
+    return text
+
+
+def _encoded(body: dict[str, Any], *, ensure_ascii: bool) -> str:
+    return json.dumps(body, ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether no half of a character is in it, as models that stop in the middle of one send."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def dumped(record: Record) -> str:

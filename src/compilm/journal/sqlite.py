@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import weakref
@@ -10,13 +11,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
+from ..canonical import text_digest
 from ..errors import JournalError
-from .record import Record, Watched, dump, dumped
+from .record import Record, Watched, dump, dumped, is_claimed
 
 __all__ = ["SqliteJournal"]
 
 _FORMAT = 1
+_LONGEST = 255  # bytes of a file's name
 _INSERT = "INSERT INTO records (kind, at, run, body) VALUES (?, ?, ?, ?)"
 _FORGET = (
     "DELETE FROM records WHERE kind = ? AND seq <= "
@@ -136,12 +140,17 @@ class SqliteJournal(Watched):
             raise JournalError(f"cannot read the journal {str(self.path)!r}: {error}") from error
 
     def claim(self, run: str) -> Callable[[], None]:
-        lock = self.path.with_name(f"{self.path.name}.{run}.lock")
-        return _lock_file(lock, run)
+        return _lock_file(self.path.with_name(_lock_name(self.path.name, run)), run)
 
     def close(self) -> None:
         with self._lock:
             self._release()
+
+
+def _lock_name(journal: str, run: str) -> str:
+    """A name for the lock of a run that a file can have."""
+    name = f"{journal}.{run}.lock"
+    return name if len(os.fsencode(name)) <= _LONGEST else f"{journal}.{text_digest(run)[7:]}.lock"
 
 
 def _lock_file(lock: Path, run: str) -> Callable[[], None]:
@@ -150,18 +159,31 @@ def _lock_file(lock: Path, run: str) -> Callable[[], None]:
         import fcntl
     except ImportError:  # pragma: no cover - Windows: no second process is kept out there
         return lambda: None
-    handle = lock.open("a+")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise JournalError(
-            f"run {run!r} is being worked on by another process; wait for it, or stop it first"
-        ) from error
+    while True:
+        try:
+            handle = lock.open("a+")
+        except OSError as error:
+            raise JournalError(f"cannot claim run {run!r}: {error}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.close()
+            raise is_claimed(run) from error
+        if _is_at(lock, handle):
+            break
+        handle.close()  # its holder unlinked it between our opening and our locking it
 
     def release() -> None:
-        # Unlinked while still held, so that no other process can lock the old file.
-        lock.unlink(missing_ok=True)
-        handle.close()
+        if not handle.closed:  # else the lock may be another's by now
+            lock.unlink(missing_ok=True)
+            handle.close()
 
     return release
+
+
+def _is_at(path: Path, handle: IO[Any]) -> bool:
+    """Whether the file that is open is still the one at the path, where others look."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

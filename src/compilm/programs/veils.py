@@ -13,13 +13,16 @@ import dspy
 
 from .predictors import modules
 
-__all__ = ["REPLAY", "TRACE", "Veil", "note", "recording", "replaying", "veil_maker"]
+__all__ = ["REPLAY", "TRACE", "VAULT", "Veil", "note", "recording", "replaying", "veil_maker"]
 
 TRACE = "compilm_trace"
 """The setting of DSPy under which the trace of a call stands, where one is recorded."""
 
 REPLAY = "compilm_replay"
 """The setting of DSPy under which the replay stands that a program runs in."""
+
+VAULT = "compilm_vault"
+"""The setting of DSPy under which what is hidden in a call stands, until the call ends."""
 
 Veil = Callable[[Any], Any]
 

@@ -106,6 +106,8 @@ def chunked(
     >>> [each.id for each in chunked([Document("a", "One."), Document("b", "Two.")])]
     ['a#0', 'b#0']
     """
+    if isinstance(documents, Document):
+        documents = [documents]
     return [
         passage
         for document in documents

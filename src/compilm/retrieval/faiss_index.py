@@ -53,6 +53,11 @@ class FaissIndex:
                 f"an index of kind {kind!r} with {links} links and an effort of {effort}: kinds "
                 "are 'flat' and 'hnsw', links 2 or more, effort 1 or more"
             )
+        if isinstance(embedder, type) or not hasattr(embedder, "embed"):
+            raise UsageError(
+                f"{embedder!r} is no embedder: give HashedNgrams(), SentenceModel(folder), "
+                "OpenAIEmbedder(model), or Embedding(name, function)"
+            )
         if find_spec("faiss") is None:
             raise MissingExtra("faiss", extra="faiss", purpose="search passages by their vectors")
         self.embedder, self.kind, self.links, self.effort = embedder, kind, links, effort

@@ -47,6 +47,11 @@ class Retrieve(dspy.Module):
         super().__init__()
         if not 1 <= k <= depth:
             raise UsageError(f"{k} passages out of {depth}: give k from 1 to depth")
+        if not hasattr(retriever, "search"):
+            raise UsageError(
+                f"Retrieve looks up in a retriever, not in a {type(retriever).__name__}: give an "
+                "index, as Bm25(), or anything with search(query, k, where) and asearch"
+            )
         self.retriever, self.k, self.depth = retriever, k, depth
         self.reranker, self.where = reranker, dict(where or {})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..errors import UsageError
 from .passages import Passage
 from .where import Where, fitting
 
@@ -69,4 +70,10 @@ def last_of_each(passages: Iterable[Passage]) -> list[Passage]:
     >>> [each.text for each in last_of_each([Passage("a", "1"), Passage("a", "2")])]
     ['2']
     """
-    return list({passage.id: passage for passage in passages}.values())
+    found: dict[str, Passage] = {}
+    for passage in passages:
+        if not isinstance(passage, Passage):
+            kind = type(passage).__name__
+            raise UsageError(f"an index takes passages, not a {kind}: add(chunked(documents))")
+        found[passage.id] = passage
+    return list(found.values())

@@ -23,6 +23,8 @@ def checked_where(where: Where | None) -> dict[str, list[Scalar]]:
     >>> checked_where({"plan": "gold", "year": (2025, 2026)})
     {'plan': ['gold'], 'year': [2025, 2026]}
     """
+    if where is not None and not isinstance(where, Mapping):
+        raise UsageError(f"where is {where!r}: give conditions by key, {{'plan': 'gold'}}")
     found: dict[str, list[Scalar]] = {}
     for key, value in (where or {}).items():
         choices = [value] if isinstance(value, str | int | float) else value

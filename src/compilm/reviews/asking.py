@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..confidence import Case
+from ..errors import UsageError
 from ..graphs import Pause
 
 __all__ = ["AskPerson", "asking"]
@@ -24,13 +25,21 @@ def asking(
 ) -> Pause:
     """The pause to raise in a node of a graph: it becomes a review, as `Review` tells its parts.
 
-    `fields` are the names of the arguments with which the node is called again.
+    `fields` are the names of the arguments with which the node is called again; a `fallback` gives
+    each of them. Raises `UsageError` where it does not.
 
     >>> def approve(draft, approved=None):
     ...     if approved is None:
     ...         raise asking("May this be sent?", fields=["approved"], reason="a refund")
     ...     return {"sent": approved}
     """
+    if isinstance(fields, str):
+        raise UsageError(f"fields is a list of names: fields=[{fields!r}]")
+    if fallback is not None and set(fallback) != set(fields):
+        raise UsageError(
+            f"the fallback gives {', '.join(fallback) or 'nothing'}, and an answer consists of "
+            f"{', '.join(fields)}"
+        )
     told = {"reason": reason, "draft": dict(draft or {}), "fields": list(fields)}
     return Pause(question, **told, fallback=fallback, within=within, **details)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from ..errors import ProgramError
 from ..graphs import Paused
 from ..graphs.runs import Runs
 from ..programs.veils import Veil, veil_maker
-from .queue import Reviews
+from .queue import Reviews, check_fields
 from .review import Review
 
 __all__ = ["Desk", "Waiting"]
 
+_log = logging.getLogger(__name__)
 _AS_PROGRAM = "as the program does"
 
 
@@ -103,15 +105,40 @@ class Desk:
         """Do what is due: ask what no review asks yet, expire, go on with what has an answer.
 
         Gives the ids of the runs that went on. Call it when a process starts, and every minute.
+        A run that fails holds up no other: it is logged, and tried again the next time. An answer
+        that the run cannot take is asked for again.
         """
         for run in self.runs.paused():
-            self._asked(run, self._kept(run))
+            paused = self.runs.question(run)
+            if paused is not None:
+                self._asked(run, paused)
         self.reviews.expire()
-        gone_on = []
-        for review in self.reviews.unresumed(self.runs.name):
+        return [
+            review.run
+            for review in self.reviews.unresumed(self.runs.name)
+            if self._has_settled(review)
+        ]
+
+    def _has_settled(self, review: Review) -> bool:
+        try:
+            given = self._given(review)
+            if (why := self._refusal(review.run, given)) is not None:
+                self.reviews.reopen(review.id, f"the answer could not be taken: {why}")
+                return False
             self._resume(review)
-            gone_on.append(review.run)
-        return gone_on
+        except Exception as error:  # border: whatever ends one run, the others go on
+            kind = type(error).__name__  # its text may tell what was said
+            _log.warning("run %r could not go on (%s); it is tried again", review.run, kind)
+            return False
+        return True
+
+    def _refusal(self, run: str, answer: Mapping[str, Any]) -> ProgramError | None:
+        """Why the run cannot take this answer; `None` where it can."""
+        try:
+            self.runs.check(run, **answer)
+        except ProgramError as error:
+            return error
+        return None
 
     def _resume(self, review: Review) -> dspy.Prediction | Waiting:
         given = self._given(review)
@@ -131,13 +158,19 @@ class Desk:
                 f"review {review.id} is of {review.program!r}, and this desk is of "
                 f"{self.runs.name!r}: answer it at its own"
             )
+        if review.run and review.answer is None and self._waits(review):
+            check_fields(review, answer)
+            self.runs.check(review.run, **answer)
         return self.reviews.answer(review.id, by=by, answer=answer)
 
     def _given(self, review: Review) -> Mapping[str, Any]:
         """The answer, unless the run has it already: then it was killed between the two."""
-        kept = self.runs.look(review.run)
-        waits = kept.status == "paused" and self._id(self._kept(review.run)) == review.id
-        return (review.answer or {}) if waits else {}
+        return (review.answer or {}) if self._waits(review) else {}
+
+    def _waits(self, review: Review) -> bool:
+        """Whether its run waits for this very review."""
+        paused = self.runs.question(review.run)
+        return paused is not None and self._id(paused) == review.id
 
     def _over(self, run: str, outcome: Any) -> dspy.Prediction | Waiting:
         if not isinstance(outcome, Paused):
@@ -173,13 +206,5 @@ class Desk:
         return shown if hide is None else dict(hide(shown))
 
     def _id(self, paused: Paused) -> str:
-        before = paused.answers.get(paused.step)
-        asked = [self.runs.name, paused.run, paused.step, before, paused.question]
+        asked = [self.runs.name, paused.run, paused.step, paused.asked, paused.question]
         return canonical.short(canonical.digest(asked))
-
-    def _kept(self, run: str) -> Paused:
-        """The pause of a run as the journal has it; nothing is run for it."""
-        found = self.runs.resume(run)
-        if not isinstance(found, Paused):
-            raise ProgramError(f"run {run!r} does not wait for anybody")
-        return found

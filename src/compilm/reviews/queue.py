@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..errors import ReviewTaken, UsageError
 from .review import Review, Status, as_row, from_row
 from .tables import Table, open_table
 
-__all__ = ["Reviews"]
+__all__ = ["Reviews", "check_fields"]
 
 _FREE = "status = 'open' AND (claimed_until IS NULL OR claimed_until <= ? OR claimed_by = ?)"
 _OWED = "(status = 'open' OR (status = 'expired' AND fallback IS NULL))"
@@ -57,6 +58,8 @@ class Reviews:
         fields = tuple(more.pop("fields", ()))
         review = Review(id or self._new_id(), question, fields=fields, asked_at=now, **more)
         if within is not None:
+            if not isfinite(within):
+                raise UsageError(f"within is {within!r}: give a number of seconds")
             review = replace(review, expires_at=now + within)
         row = as_row(_plain(review))
         marks = ", ".join("?" * len(row))
@@ -66,6 +69,7 @@ class Reviews:
 
     def get(self, id: str) -> Review:
         """The review with this id; the beginning of an id will do, where only one begins so."""
+        id = _text(id)
         rows = self._table.run(
             "SELECT * FROM compilm_reviews WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 2",
             (len(id), id),
@@ -104,6 +108,8 @@ class Reviews:
         Who holds it may claim again and so go on. Without an id `None` says that nothing is free;
         with one, `ReviewTaken` says who has it.
         """
+        if not 0 < lease < inf:
+            raise UsageError(f"lease is {lease!r}: give seconds above 0")
         now = self._clock.wall()
         head = "UPDATE compilm_reviews SET claimed_by = ?, claimed_until = ? WHERE"
         taken: tuple[Any, ...] = (_named(by), now + lease)
@@ -142,8 +148,8 @@ class Reviews:
         somebody else has claimed or answered it.
         """
         found, now = self.get(id), self._clock.wall()
-        _check_fields(found, answer)
-        told = json.dumps(canonical.plain(dict(answer)), ensure_ascii=False)
+        check_fields(found, answer)
+        told = json.dumps(_plain_json(dict(answer)))
         rows = self._table.run(
             "UPDATE compilm_reviews SET status = 'answered', answer = ?, answered_by = ?, "
             f"answered_at = ? WHERE id = ? AND {_ANSWERABLE} RETURNING *",
@@ -175,6 +181,21 @@ class Reviews:
             (program,),
         )
         return [from_row(row) for row in rows]
+
+    def reopen(self, id: str, why: str) -> Review:
+        """Ask again, with `why` as the reason: the run could not go on with this answer.
+
+        A fallback that was the answer is none any more, and the review is not overdue again.
+        """
+        was_expired = "CASE WHEN status = 'expired' THEN NULL ELSE"
+        self._table.run(
+            "UPDATE compilm_reviews SET status = 'open', reason = ?, answer = NULL, "
+            "answered_by = NULL, answered_at = NULL, claimed_by = NULL, claimed_until = NULL, "
+            f"fallback = {was_expired} fallback END, expires_at = {was_expired} expires_at END "
+            "WHERE id = ? AND status <> 'open' AND resumed_at IS NULL",
+            (_text(why), id),
+        )
+        return self.get(id)
 
     def resumed(self, id: str) -> None:
         """Note that the run of this review has gone on."""
@@ -215,20 +236,33 @@ class Reviews:
 
 
 def _plain(review: Review) -> Review:
+    texts = ("id", "question", "reason", "program", "run", "node")
+    parts = ("draft", "details", "inputs", "fallback")
+    kept: dict[str, Any] = {name: _text(getattr(review, name)) for name in texts}
+    kept |= {name: _plain_json(getattr(review, name)) for name in parts}
+    return replace(review, **kept)
+
+
+def _plain_json(value: Any) -> Any:
     try:
-        parts = ("draft", "details", "inputs", "fallback")
-        return replace(review, **{name: canonical.plain(getattr(review, name)) for name in parts})
-    except TypeError as error:
+        return canonical.plain(value)
+    except (TypeError, RecursionError) as error:
         raise UsageError(f"what a review holds is plain JSON, and this is not: {error}") from error
 
 
+def _text(value: str) -> str:
+    """The text as any database takes it: no half of a character, no character 0."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def _named(by: str) -> str:
-    if not isinstance(by, str) or not by.strip():
+    if not isinstance(by, str) or not by.strip() or not by.isprintable():
         raise UsageError(f"by={by!r}: say who it is, so that others see whom to ask")
     return by
 
 
-def _check_fields(review: Review, answer: Mapping[str, Any]) -> None:
+def check_fields(review: Review, answer: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where the answer has not the fields that the review asks for."""
     missing: Iterable[str] = [name for name in review.fields if name not in answer]
     unknown = [name for name in answer if review.fields and name not in review.fields]
     if missing or unknown or not answer:

@@ -90,4 +90,4 @@ def from_row(row: Mapping[str, Any]) -> Review:
 
 
 def _packed(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return None if value is None else json.dumps(value, allow_nan=False)  # ASCII: any text goes in

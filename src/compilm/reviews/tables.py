@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import JournalError, MissingExtra
+from ..journal.postgres import connected
 
 __all__ = ["PostgresTable", "SqliteTable", "Table", "open_table"]
 
@@ -118,7 +119,7 @@ class PostgresTable:
 
     def _sent(self, statement: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         if self._db is None:
-            self._db = self._psycopg.connect(self._url, autocommit=True)
+            self._db = connected(self._psycopg, self._url)
         cursor = self._db.execute(statement, tuple(values))
         if cursor.description is None:
             return []

@@ -292,7 +292,9 @@ def _inputs(declared: list[str], program: dspy.Module) -> tuple[tuple[str, ...],
     if hasattr(program, "optional_inputs"):  # a graph, or what stands around one: it names its own
         named = tuple(getattr(program, "inputs", named))
     names = tuple(declared) or named or _signature_names(program, "input_fields")
-    return names, frozenset(optional)
+    # What a graph names as an input and a row of the data need not have can be given in a call.
+    own = [each for each in getattr(program, "inputs", ()) if each in optional]
+    return tuple(dict.fromkeys([*names, *own])), frozenset(optional)
 
 
 def _signature_names(program: dspy.Module, side: str) -> tuple[str, ...]:

@@ -96,6 +96,21 @@ class JournalKit:
         journal.claim("r")()
         journal.claim("r")()
 
+    def test_of_two_who_claim_a_run_one_gets_it(self, journal: Journal) -> None:
+        release = journal.claim("r")
+        journal.claim("another")()
+        with pytest.raises(JournalError, match="'r' is being worked on"):
+            journal.claim("r")
+        release()
+        journal.claim("r")()
+
+    def test_half_a_character_comes_back_as_it_was(self, journal: Journal) -> None:
+        journal.append(Record("k", 0.0, "r", {"cut": "caf\u00e9 \ud83d"}))
+        assert [record.body["cut"] for record in journal.read()] == ["caf\u00e9 \ud83d"]
+
+    def test_a_run_may_have_a_long_name(self, journal: Journal) -> None:
+        journal.claim("\u00e9" * 200)()
+
 
 def _record(number: int, *, run: str = "r", kind: str = "k") -> Record:
     return Record(kind, float(number), run, {"number": number})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ _NAMES = {
     "long": "integer", "str": "string", "char": "string", "bool": "boolean", "none": "null",
 }  # fmt: skip
 _KNOWN = {"object", "array", "number", "integer", "string", "boolean", "null"}
+_MOST = 20_000  # parts of one schema, what it refers to counted each time
 _BELOW = ("items", "additionalProperties", "not")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
@@ -81,36 +82,43 @@ def from_schema(schema: Mapping[str, Any] | None) -> Parameters:
 def normalized(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema with the type names of JSON Schema and every `$ref` replaced by what it names.
 
-    A schema that contains itself says nothing from the second time on.
+    A schema that contains itself says nothing from the second time on. Raises `ProgramError` where
+    it would become too large: a few lines that refer to each other can be millions.
 
     >>> normalized({"$ref": "#/$defs/N", "$defs": {"N": {"type": "int"}}})
     {'type': 'integer'}
     """
-    whole = copy.deepcopy(dict(schema))
-    defs = {f"#/{at}/{name}": each for at in ("$defs", "definitions")
-            for name, each in whole.pop(at, {}).items()}  # fmt: skip
-    found: dict[str, Any] = _normal(whole, defs, ())
+    try:
+        whole = copy.deepcopy(dict(schema))
+        defs = {f"#/{at}/{name}": each for at in ("$defs", "definitions")
+                for name, each in whole.pop(at, {}).items()}  # fmt: skip
+        found: dict[str, Any] = _normal(whole, defs, (), iter(range(_MOST)))
+    except (StopIteration, RecursionError):
+        raise ProgramError(f"it has more than {_MOST:,} parts, or they lie too deep") from None
     return found
 
 
-def _normal(node: Any, defs: Mapping[str, Any], above: tuple[str, ...]) -> Any:
+def _normal(
+    node: Any, defs: Mapping[str, Any], above: tuple[str, ...], parts: Iterator[int]
+) -> Any:
     if not isinstance(node, dict):
         return node
+    next(parts)
     if reference := node.get("$ref"):
         rest = {key: value for key, value in node.items() if key != "$ref"}
         named = {} if reference in above else defs.get(reference, {})
-        return _normal({**named, **rest}, defs, (*above, reference))
+        return _normal({**named, **rest}, defs, (*above, reference), parts)
     found = dict(node)
     if "type" in found:
         found |= _typed(found.pop("type"))
     if isinstance(found.get("properties"), dict):
         found["properties"] = {
-            name: _normal(each, defs, above) for name, each in found["properties"].items()
+            name: _normal(each, defs, above, parts) for name, each in found["properties"].items()
         }
-    found |= {key: _normal(found[key], defs, above) for key in _BELOW if key in found}
+    found |= {key: _normal(found[key], defs, above, parts) for key in _BELOW if key in found}
     for key in _LISTS:
         if key in found:
-            found[key] = [_normal(each, defs, above) for each in found[key]]
+            found[key] = [_normal(each, defs, above, parts) for each in found[key]]
     return found
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import UsageError
+from ..errors import ProgramError, UsageError
 from ..policies.circuit import Circuit
 from .calling import Caller
 from .connection import Connection
@@ -141,7 +141,13 @@ class McpServer:
         return tools
 
     def _as_tool(self, each: Any) -> Tool:
-        parameters = from_schema(each.input_schema)
+        try:
+            parameters = from_schema(each.input_schema)
+        except ProgramError as error:
+            raise ProgramError(
+                f"the schema of {each.name!r} of the MCP server {self.name!r} is not understood "
+                f"({error}); name the tools that you need with only="
+            ) from error
         about = Described(self.prefix + each.name, each.description or each.title or "", parameters)
         return made(
             about,

@@ -53,8 +53,19 @@ class Injection(Check):
         self.name, self._fields = name, tuple(fields)
         self._threshold, self._action = threshold, action
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of what it looks at."""
+        return self._fields
+
     def examine(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Verdict:
         """Whether something in the fields speaks to the model."""
+        here = {**outputs, **inputs}
+        if not any(field in here for field in self._fields):  # misspelled, it would pass all
+            raise UsageError(
+                f"{self.name} looks at {', '.join(self._fields)}, and the call has "
+                f"{', '.join(here) or 'nothing'}: name the fields that hold what others wrote"
+            )
         changes: dict[str, Any] = {}
         reasons, worst = [], 0.0
         for field in self._fields:

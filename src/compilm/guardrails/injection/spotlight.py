@@ -58,6 +58,11 @@ class Spotlight(Check):
             raise UsageError(f"way is one of {', '.join(_WAYS)}, not {way!r}")
         self.name, self._fields, self._way = name, tuple(fields), way
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of what it marks."""
+        return self._fields
+
     def examine(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Verdict:
         """The fields, marked."""
         present = [name for name in self._fields if name in inputs or name in outputs]

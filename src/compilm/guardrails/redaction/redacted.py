@@ -11,15 +11,14 @@ from typing import Any
 import dspy
 
 from ...errors import ProgramError, UsageError
-from ...programs.veils import Veil, note
+from ...programs.veils import VAULT, Veil, note
+from ..named import checked_names, inputs_of, outputs_of
 from ..running import acalled
 from .finding import Detector
 from .rules import Rules
 from .vault import Vault
 
 __all__ = ["Redacted", "hidden_examples", "with_real_values"]
-
-_SETTING = "compilm_vault"
 
 
 class Redacted(dspy.Module):
@@ -28,6 +27,9 @@ class Redacted(dspy.Module):
     Everything below it, the model, caches, journals and traces, sees `[NAME_1]` where a name was.
     The same value has the same placeholder in all fields of one call. Whatever is outermost sees
     real values: put this around guards and judges, not inside of them.
+
+    A graph that asks a person cannot be inside: what is hidden is known until the call ends. Put
+    this around the modules of its nodes, and its questions are redacted where they are kept.
 
     Args:
         program: the module that is called with hidden inputs; it stays at `program`.
@@ -63,6 +65,9 @@ class Redacted(dspy.Module):
         self._detector = detector or Rules()
         self._restore = restore if isinstance(restore, bool) else tuple(_names(restore, "restore"))
         self._leave = tuple(_names(leave, "leave"))
+        if not isinstance(self._restore, bool):
+            checked_names(self._restore, outputs_of(program), "restore names")
+        checked_names(self._leave, inputs_of(program), "leave names")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -88,7 +93,7 @@ class Redacted(dspy.Module):
 
     def within(self, vault: Vault) -> AbstractContextManager[Any]:
         """The context of one call: tools in it find the vault."""
-        found: AbstractContextManager[Any] = dspy.context(**{_SETTING: vault})
+        found: AbstractContextManager[Any] = dspy.context(**{VAULT: vault})
         return found
 
     def restored(self, prediction: Any, vault: Vault) -> Any:
@@ -207,7 +212,7 @@ def _hidden_errors(function: Callable[..., Any], vault: Vault) -> Iterator[None]
 
 
 def _current() -> Vault | None:
-    found: Vault | None = dspy.settings.get(_SETTING, None)
+    found: Vault | None = dspy.settings.get(VAULT, None)
     return found
 
 

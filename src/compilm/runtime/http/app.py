@@ -54,10 +54,14 @@ def create_app(
         from fastapi import FastAPI
     except ImportError as error:
         raise MissingExtra("fastapi", extra="serve", purpose="serve over HTTP") from error
+    from .sent import Json
 
     served = Served(runtime, name or type(runtime.program).__name__, concurrency, desk)
     app = FastAPI(
-        title=title or served.name, version=served.digest, lifespan=_lifespan(served, clock)
+        title=title or served.name,
+        version=served.digest,
+        lifespan=_lifespan(served, clock),
+        default_response_class=Json,
     )
     app.state.served = served
     app.add_middleware(_Digest, digest=served.digest)
@@ -125,6 +129,8 @@ def _add_programs(app: FastAPI, served: Served) -> None:
     from fastapi import Request
     from fastapi.responses import JSONResponse
 
+    from .sent import Json
+
     program = served.runtime.program
     title = re.sub(r"\W", "", served.name.title())
     taken = request_model(title, program, served.runtime.inputs, served.runtime.optional)
@@ -135,7 +141,7 @@ def _add_programs(app: FastAPI, served: Served) -> None:
         try:
             with billed() as bill:
                 status, answer = await served.answer(given, request.headers.get("x-run-id", ""))
-            return JSONResponse(answer, status, headers=_usage(bill.total))
+            return Json(answer, status, headers=_usage(bill.total))
         except Exception as error:  # border: whatever a call raises becomes a problem document
             return problems.answer(request, error)
 

@@ -98,11 +98,13 @@ def _is_models(error: Exception) -> bool:
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
+    errors: list[dict[str, Any]] = getattr(error, "errors", list)()
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not declared.startswith("application/") or not declared.endswith("json"):
+    is_json = declared.startswith("application/") and declared.endswith("json")
+    if not is_json and any(one["loc"][0] == "body" for one in errors):
         told = f"it is {declared or 'nothing'}: send the header content-type: application/json"
         return _problem(415, "not-json", told)
-    found = [_told(one) for one in getattr(error, "errors", list)()]
+    found = [_told(one) for one in errors]
     named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in found)
     return _problem(422, "invalid-input", named, errors=found)
 
@@ -128,7 +130,7 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 def _problem(
     status: int, code: str, detail: str, *, retry_after: float | None = None, **more: Any
 ) -> JSONResponse:
-    from fastapi.responses import JSONResponse
+    from .sent import Json
 
     body = {
         "type": f"urn:compilm:problem:{code}",
@@ -139,4 +141,4 @@ def _problem(
         **more,
     }
     headers = {} if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return Json(body, status, headers, media_type="application/problem+json")

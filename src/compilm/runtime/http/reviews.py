@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -108,9 +108,9 @@ class _Routes:
     async def listed(
         self,
         status: Literal["open", "claimed", "answered", "expired"] | None = None,
-        limit: int = 100,
+        limit: Annotated[int, Field(ge=0, le=1000)] = 100,
     ) -> dict[str, Any]:
-        rows = await asyncio.to_thread(self._queue.list, status, limit=max(limit, 0))
+        rows = await asyncio.to_thread(self._queue.list, status, limit=limit)
         return {"reviews": [self._shown(each) for each in rows]}
 
     async def one(self, id: str) -> dict[str, Any]:
