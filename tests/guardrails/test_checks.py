@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import dspy
@@ -199,3 +200,10 @@ def test_no_letter_is_lost_between_sentences(text: str) -> None:
 def test_numbers_have_one_form() -> None:
     assert numbers("1,000 and 1000.0") == {"1000"}
     assert numbers("on 3 May") == numbers("on May 3rd")
+
+
+@pytest.mark.parametrize("piece", [".", "\n ", "\n", '"'])
+def test_sentences_are_found_in_time_by_the_length(piece: str) -> None:
+    began = time.process_time()
+    sentences("Paid" + piece * (100_000 // len(piece)))
+    assert time.process_time() - began < 5  # a square took minutes

@@ -114,7 +114,8 @@ class Agreement:
             return None
         told = case.prediction.get("agreement")
         if told is not None:
-            return float(told) if isinstance(told, Real) and 0 <= told <= 1 else None
+            share = float(told) if isinstance(told, Real) else math.nan
+            return share if 0 <= share <= 1 else None
         before = [one.prediction for one in case.tried if one.prediction is not None]
         if not before:
             return None

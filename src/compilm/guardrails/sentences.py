@@ -6,7 +6,7 @@ import re
 
 __all__ = ["sentences"]
 
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|\n{2,}|\n(?=\s*[-*•\d])")
+_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s|$)|\n{2,}|\n(?=\s{0,40}[-*•\d])")
 _NO_END = re.compile(
     r"(?:^|\W)(?:dr|mr|mrs|ms|prof|st|no|vs|etc|e\.g|i\.e|cf|fig|art|sec|approx|al|inc|ltd|[A-Z])\.$",
     re.IGNORECASE,

@@ -16,7 +16,7 @@ Span: TypeAlias = tuple[int, int]
 
 _WORD = re.compile(r"\S+")
 # A line that is left empty ends a sentence without a point: headings, items of lists.
-_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？]|\n\s*\n""")
+_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’)\]]*+(?=\s)|[。！？]|\n\s*\n""")
 _SHORT = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|jr|sr|no|nos|vs|etc|fig|sec|art|approx|inc|ltd|co|corp|dept"
     r"|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec)|\b[a-z]|\be\.g|\bi\.e|\bu\.s)\.$",
