@@ -38,6 +38,7 @@ HOMES = {
     "faiss": {"retrieval/faiss_index.py", "retrieval/rows.py", "runtime/near/shelves.py"},
     "fastapi": {
         "runtime/http/app.py", "runtime/http/problems.py", "runtime/http/reviews.py",
+        "^runtime/http/sent.py",
     },
     "mlflow": {"tracking.py"},
     "numpy": {

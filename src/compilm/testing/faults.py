@@ -277,7 +277,7 @@ class _Answering:
         if fault == "bad-json":
             events.append(b'event: message_delta\ndata: {"half\n\n')
         if fault == "empty":
-            events = [events[0], *events[-said.marks :]]
+            events = [events[0], *said.marks_of_nothing()]
         await self._raw(_head(200, "text/event-stream", None))
         for event in events:
             if fault == "slow" and await self._pause(self._server.pace):

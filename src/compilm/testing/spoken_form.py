@@ -43,6 +43,12 @@ class Spoken:
         """The body with nothing said in it."""
         return {**self.whole, **_EMPTY[self.form]}
 
+    def marks_of_nothing(self) -> list[bytes]:
+        """The events that end a stream in which nothing was said."""
+        if self.form == "responses":  # whose last event has the whole answer
+            return [event("response.completed", response=self.empty())]
+        return list(self.events[-self.marks :])
+
     def unfinished(self) -> dict[str, Any]:
         """The body without the mark that the answer is finished."""
         if self.form == "chat":
