@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from compilm.clock import ManualClock
-from compilm.graphs import END, Event, Graph, Node, Pause, Paused
+from compilm.graphs import END, Choice, Event, Graph, Node, Pause, Paused
 from compilm.graphs.side import THREADS
 
 
@@ -89,7 +89,8 @@ def test_a_run_whose_reader_left_ends() -> None:
         steps.append(n)
         return {"n": n + 1}
 
-    loop = Graph({"x": step}, {"x": "x"}, "x", inputs=["n"], max_steps=1000)
+    again = Choice("n", {-1: END}, otherwise="x")
+    loop = Graph({"x": step}, {"x": again}, "x", inputs=["n"], max_steps=1000)
     events = loop.stream(n=0)
     next(events)
     events.close()

@@ -182,8 +182,9 @@ class Defaulted(dspy.Signature):
 
 def again() -> Graph:
     """A graph with an input that rows of the data do not have."""
-    nodes = {"ask": lambda q, asked=False: {"a": asked}}
-    return Graph(nodes, {"ask": END}, "ask", inputs=["q", "asked"], outputs=["a"])
+    nodes = {"ask": lambda q, asked=False: {"b": asked}, "say": dspy.Predict("b -> a")}
+    edges = {"ask": "say", "say": END}
+    return Graph(nodes, edges, "ask", inputs=["q", "asked"], outputs=["a"])
 
 
 @pytest.mark.parametrize(

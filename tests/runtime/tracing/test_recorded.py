@@ -126,13 +126,16 @@ def test_each_attempt_each_fallback_and_each_wait_is_seen(how: Any) -> None:
     assert event.values["wait"] == pytest.approx(clock.slept[0])
 
 
-def test_a_refusal_of_the_breaker_is_an_attempt() -> None:
+def test_a_model_whose_circuit_is_open_is_not_asked_where_another_can_answer() -> None:
     lm = stacked([lm15.ServerError("down")], [ANSWER], breaker=1)
     kept = Kept(lambda: dspy.Predict("question -> answer"), lm)
     call_of(kept)
     call_of(kept, question="3+3?")
-    attempts = [span for span in kept.traces()[1].spans if span.kind == "attempt"]
-    assert [(one.name, one.error) for one in attempts] == [("a/0", "CircuitOpen"), ("a/1", None)]
+    first, second = kept.traces()
+    attempts = [(span.name, span.error) for span in first.spans if span.kind == "attempt"]
+    assert attempts == [("a/0", "LMServerError"), ("a/1", None)]
+    assert [span.kind for span in second.spans] == ["program", "predictor", "call"]
+    assert second.calls[0].values["answered_by"] == "a/1"
 
 
 @both
