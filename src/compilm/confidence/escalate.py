@@ -5,7 +5,6 @@ A cascade, as in FrugalGPT (Chen, Zaharia and Zou 2023, arXiv:2305.05176).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from ..errors import ProgramError, UsageError
+from ..programs.awaiting import acalled
 from .accepting import Accept, averdict_of, foreseen, verdict_of
 from .case import Attempt, Case, Verdict
 
@@ -106,7 +106,7 @@ class Escalate(dspy.Module):
             if attempt is None:
                 with _apart() as said:
                     try:
-                        prediction = await _acall(rung.step, inputs)
+                        prediction = await acalled(rung.step, inputs)
                     except _UNREADABLE as error:
                         attempt = _unread(rung, error)
             if attempt is None:
@@ -227,9 +227,3 @@ def _apart() -> Iterator[list[Any]]:
     said: list[Any] = []
     with dspy.context(trace=said):
         yield said
-
-
-async def _acall(step: dspy.Module, inputs: dict[str, Any]) -> Any:
-    if hasattr(type(step), "aforward"):
-        return await step.acall(**inputs)
-    return await asyncio.to_thread(step, **inputs)

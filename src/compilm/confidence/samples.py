@@ -11,6 +11,7 @@ from typing import Any
 import dspy
 
 from ..errors import UsageError
+from ..programs.awaiting import acalled
 from ..programs.copying import copied
 from ..programs.predictors import predictors
 from .signals import same_text
@@ -60,7 +61,7 @@ class Samples(dspy.Module):
 
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
         drawn = [self._drawn(number) for number in range(self.n)]
-        return self._chosen(await asyncio.gather(*(_acall(one, inputs) for one in drawn)))
+        return self._chosen(await asyncio.gather(*(acalled(one, inputs) for one in drawn)))
 
     def _drawn(self, number: int) -> dspy.Module:
         """A copy of the program whose models draw another sample."""
@@ -81,9 +82,3 @@ class Samples(dspy.Module):
 
 def _call(program: dspy.Module, inputs: dict[str, Any]) -> dspy.Prediction:
     return program(**inputs)
-
-
-async def _acall(program: dspy.Module, inputs: dict[str, Any]) -> dspy.Prediction:
-    if hasattr(type(program), "aforward"):
-        return await program.acall(**inputs)
-    return await asyncio.to_thread(program, **inputs)

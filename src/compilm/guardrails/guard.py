@@ -9,13 +9,13 @@ from typing import Any
 import dspy
 
 from ..errors import CheckFailed, ProgramError, UsageError
+from ..programs.awaiting import acalled
 from ..programs.veils import note
 from .asking import Advising
 from .check import Check, Verdict
 from .injection.check import Injection
 from .injection.spotlight import Spotlight
 from .named import checked_names, inputs_of
-from .running import acalled
 
 __all__ = ["Guard", "Outcome"]
 

@@ -10,11 +10,11 @@ import dspy
 from dspy.streaming import StreamListener, StreamResponse
 
 from ..errors import UsageError
+from ..programs.awaiting import acalled
 from .guard import Guard
 from .redaction.redacted import Redacted
 from .redaction.stream import Restorer
 from .redaction.vault import Vault
-from .running import acalled
 
 __all__ = ["streamed"]
 

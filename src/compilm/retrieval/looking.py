@@ -52,7 +52,7 @@ def _told(retriever: Retriever, query: str, k: int, where: Where) -> Iterator[_F
     span = None if trace is None else trace.retrieval(name, given)
     try:
         yield one
-    except BaseException as error:
+    except BaseException as error:  # border: whatever ends a look-up is told by its span; it passes
         if span is not None:
             span.gave(None, type(error).__name__)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
@@ -16,6 +15,7 @@ import dspy
 
 from ..artifact import Artifact, read
 from ..errors import ArtifactError, ConfigError, ProgramError
+from ..programs.awaiting import acalled
 from ..programs.calling import named
 from ..programs.predictors import applied, check_shape, predictors
 from ..programs.reference import build, locate
@@ -80,9 +80,7 @@ class Runtime:
         """The program's prediction, awaited; a program without `aforward` runs in a thread."""
         self._check(inputs)
         with self._called(inputs) as told:
-            if hasattr(type(self.program), "aforward"):
-                return told(await self.program.acall(**inputs))
-            return told(await asyncio.to_thread(self.program, **inputs))
+            return told(await acalled(self.program, inputs))
 
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Nothing, or the `ProgramError` that a call with these inputs raises before it starts."""

@@ -82,7 +82,7 @@ class Caller:
                 return one.answered(self._wait(args, left))
             except Exception as error:  # border: what a tool raises is an answer, as data
                 after = one.failed(error)
-            except BaseException:
+            except BaseException:  # border: a call that was left counts for nothing; it passes
                 one.left()
                 raise
             if isinstance(after, ToolResult):
@@ -97,7 +97,7 @@ class Caller:
                 return one.answered(await self._await(args, left))
             except Exception as error:  # border: as above
                 after = one.failed(error)
-            except BaseException:
+            except BaseException:  # border: a call that was left counts for nothing; it passes
                 one.left()
                 raise
             if isinstance(after, ToolResult):

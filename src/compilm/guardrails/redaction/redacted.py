@@ -11,9 +11,9 @@ from typing import Any
 import dspy
 
 from ...errors import ProgramError, UsageError
+from ...programs.awaiting import acalled
 from ...programs.veils import VAULT, Veil, note
 from ..named import checked_names, inputs_of, outputs_of
-from ..running import acalled
 from .finding import Detector
 from .rules import Rules
 from .vault import Vault

@@ -62,7 +62,7 @@ class Dialer:
             inner = await self._loop.start_tls(
                 transport, made, context, server_hostname=self._route.to.hostname
             )
-        except BaseException:
+        except BaseException:  # border: nobody else would close it; it passes
             transport.abort()
             raise
         if inner is None:
@@ -158,7 +158,7 @@ async def _connected(address: Address) -> socket.socket:
     try:
         plain.setblocking(False)
         await asyncio.get_running_loop().sock_connect(plain, address[1])
-    except BaseException:
+    except BaseException:  # border: nobody else would close it; it passes
         plain.close()
         raise
     return plain

@@ -70,7 +70,9 @@ class Pool:
                 self._left(connection)
             connection = await self._dialled()
             await connection.ask(request, streamed=streamed)
-        except BaseException:
+        except (
+            BaseException
+        ):  # border: cancelled or failed, the connection is not reused; it passes
             self.back(connection)
             raise
         return connection
