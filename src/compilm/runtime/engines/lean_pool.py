@@ -70,9 +70,7 @@ class Pool:
                 self._left(connection)
             connection = await self._dialled()
             await connection.ask(request, streamed=streamed)
-        except (
-            BaseException
-        ):  # border: cancelled or failed, the connection is not reused; it passes
+        except BaseException:  # border: a connection in doubt is not kept; the error passes
             self.back(connection)
             raise
         return connection
