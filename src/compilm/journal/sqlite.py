@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..canonical import text_digest
+from ..database_file import make_database
 from ..errors import JournalError
 from .record import Record, Watched, dump, dumped, is_claimed
 
@@ -31,8 +32,9 @@ _FORGET = (
 class SqliteJournal(Watched):
     """A journal in one SQLite file (WAL), shared by the processes of one machine.
 
-    An append is committed before it returns and survives the death of the process. It is not
-    synced to the platter one by one: a power cut may take the last records, never tear the file.
+    Only its owner reads a new file. An append is committed before it returns and survives the
+    death of the process. It is not synced to the platter one by one: a power cut may take the
+    last records, never tear the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -44,14 +46,13 @@ class SqliteJournal(Watched):
 
     def _open(self) -> sqlite3.Connection:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_database(self.path)
             db = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=30.0
             )
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"cannot open the journal {str(self.path)!r}: {error}") from error
         try:
-            db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             self._check_format(db)
         except sqlite3.Error as error:

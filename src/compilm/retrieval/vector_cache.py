@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import text_digest
+from ..database_file import make_database
 
 __all__ = ["VectorCache"]
 
@@ -34,9 +35,8 @@ class VectorCache:
 
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.Lock()  # protects the connection
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_database(Path(path))
         self._database = sqlite3.connect(path, timeout=10.0, check_same_thread=False)
-        self._database.execute("pragma journal_mode = wal")
         self._database.execute("pragma synchronous = normal")
         self._database.execute(_TABLE)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..database_file import make_database
 from ..errors import JournalError, MissingExtra
 from ..journal.postgres import connected
 
@@ -51,12 +52,11 @@ class SqliteTable:
         self._path = str(path)
         try:
             if self._path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                make_database(Path(path))
             self._db = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, timeout=30.0
             )
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
             for statement in (_CREATE, _INDEX):
                 self._db.execute(statement)
         except (OSError, sqlite3.Error) as error:

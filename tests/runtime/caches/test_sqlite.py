@@ -96,6 +96,13 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_was(path: Path) -> N
     assert len(list(path.parent.iterdir())) == 1
 
 
+def test_an_empty_file_is_told(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(ConfigError, match="is empty: name another file"):
+        SQLiteStore(path)
+
+
 @pytest.mark.parametrize("cut", [0.5, 1.0])
 def test_a_broken_file_is_told(path: Path, cut: float) -> None:
     path.parent.mkdir()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...clock import SYSTEM_CLOCK, Clock
+from ...database_file import make_database
 from ...errors import ConfigError, UsageError
 
 __all__ = ["SQLiteStore"]
@@ -19,18 +20,22 @@ __all__ = ["SQLiteStore"]
 _APPLICATION = 0x636D706C  # "cmpl": marks the file as ours
 _FORMAT = 1
 _PATIENCE = 1.0  # seconds for another process's write: who waits for a cache could ask instead
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE answers (
     key TEXT PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL, place INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS answers_by_place ON answers (place);
-CREATE INDEX IF NOT EXISTS answers_by_end ON answers (until);
-CREATE TABLE IF NOT EXISTS held (bytes INTEGER NOT NULL);
-INSERT INTO held SELECT 0 WHERE NOT EXISTS (SELECT * FROM held);
-CREATE TRIGGER IF NOT EXISTS answers_come AFTER INSERT ON answers BEGIN
+CREATE UNIQUE INDEX answers_by_place ON answers (place);
+CREATE INDEX answers_by_end ON answers (until);
+CREATE TABLE held (bytes INTEGER NOT NULL);
+INSERT INTO held VALUES (0);
+CREATE TRIGGER answers_come AFTER INSERT ON answers BEGIN
     UPDATE held SET bytes = bytes + length(new.key) + length(new.value); END;
-CREATE TRIGGER IF NOT EXISTS answers_go AFTER DELETE ON answers BEGIN
+CREATE TRIGGER answers_go AFTER DELETE ON answers BEGIN
     UPDATE held SET bytes = bytes - length(old.key) - length(old.value); END;
+PRAGMA application_id={_APPLICATION};
+PRAGMA user_version={_FORMAT};
+COMMIT;
 """
 _NEXT = "SELECT coalesce(max(place), 0) + 1 FROM answers"
 _OLDEST = "DELETE FROM answers WHERE place = (SELECT min(place) FROM answers)"
@@ -181,19 +186,13 @@ def _connected(path: Path) -> sqlite3.Connection:
 def _opened(path: Path) -> sqlite3.Connection:
     """A connection to the store at `path`, which is made if it is not there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_database(path, _SCHEMA)
         db = _connected(path)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"cannot open the cache {str(path)!r}: {error}; name another") from error
     try:
         _check(db, path)
-        db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
-        db.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={_APPLICATION};"
-            f" PRAGMA user_version={_FORMAT}; COMMIT;"
-        )
     except sqlite3.OperationalError:  # locked, or the disk is full: it is no other file for that
         db.close()
         raise
@@ -208,15 +207,13 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is not ours before anything is written to it."""
+    """Refuse what is not ours: nothing is written to it."""
     (mark,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    if mark != _APPLICATION and (names or mark or version):
-        raise ConfigError(
-            f"{str(path)!r} is an SQLite file of something else (tables {sorted(names)}): name"
-            " another file for the cache"
-        )
+    if mark != _APPLICATION:
+        names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        told = f"an SQLite file of something else (tables {sorted(names)})" if names else "empty"
+        raise ConfigError(f"{str(path)!r} is {told}: name another file for the cache")
     if version > _FORMAT:
         raise ConfigError(
             f"{str(path)!r} was written by a later version (format {version}, this one reads"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
-from ...errors import ConfigError, JournalError
+from ...errors import ConfigError
 from ...journal import Journal, SqliteJournal
 from ...prices import Prices
 from ...programs.veils import Veil
@@ -72,13 +72,7 @@ class Tracer:
 
         Raises `JournalError` where that cannot be.
         """
-        file = Path(path)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise JournalError(f"cannot keep traces in {str(file)!r}: {error}") from error
-        return cls(SqliteJournal(file), **settings)
+        return cls(SqliteJournal(path), **settings)
 
     @property
     def counts(self) -> Counts:
