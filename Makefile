@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-WORKERS ?= logical
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 DEMO   ?= build/claims
 CLAIMS := examples/claims/compilm.toml
 QUESTION := What was the reason for the denial of CLM-24-125786? The patient was seen in November.
@@ -60,7 +60,7 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# One worker for each core; WORKERS=0 runs all in one process, as a bare pytest does.
+# A worker for each core and one more, as some tests wait for servers; WORKERS=0 runs all in one process, as a bare pytest does.
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 

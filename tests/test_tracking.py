@@ -5,14 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,63 +257,3 @@ def test_our_own_errors_are_told_in_the_warning(caplog: pytest.LogCaptureFixture
 )
 def test_only_a_local_database_has_its_artifacts_placed(uri: str, expected: str | None) -> None:
     assert tracking._beside(uri, "my desk") == expected
-
-
-@contextmanager
-def server(folder: Path, database: Path) -> Iterator[str]:
-    """A real MLflow server on loopback, killed in the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "--workers", "1", "--backend-store-uri", uri_of(database),
-               "--artifacts-destination", str(folder / "served")]  # fmt: skip
-    environment = {
-        **os.environ,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    log = (folder / "server.log").open("w")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
-        log.close()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120.0) -> None:
-    """Return when the server answers; fail with its log if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            process_ended(process, 0.2)
-    pytest.fail(f"no MLflow server: {log.read_text()[-2000:]}")
-
-
-def process_ended(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait for the process's end, so many seconds at most."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-
-
-@pytest.mark.slow
-def test_a_real_server_is_told_everything(
-    empty_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    database = tmp_path / "mlflow.db"
-    shutil.copy(empty_store, database)
-    with server(tmp_path, database) as uri:
-        run = tracking.push(PROVEN, uri=uri, records=RECORDS)
-        assert tracking.push(PROVEN, uri=uri, records=RECORDS) == run
-        assert capsys.readouterr().out == ""
-        check_all_there(uri, run)

@@ -16,6 +16,7 @@ import compilm
 from compilm.bridges.asking import ask
 from compilm.bridges.foreign import Foreign
 from compilm.bridges.openai import async_client, client, transport
+from compilm.clock import ManualClock
 from compilm.errors import BudgetExceeded, CallFailed, ConfigError, DeadlineExceeded
 from compilm.journal import MemoryJournal
 from compilm.testing.engines import ScriptedEngine, scripted_lm
@@ -150,7 +151,7 @@ def test_failed_calls_of_the_sdk_are_no_wrong_answers() -> None:
         return lm15.ServerError("down")
 
     with pytest.raises(CallFailed, match="a model call failed on every one of"):
-        compiled(sorting(client()), scripted_lm(reply), level=0)
+        compiled(sorting(client()), scripted_lm(reply), level=0, clock=ManualClock())
 
 
 def test_a_bare_sdk_on_a_provider_is_compiled_as_well() -> None:

@@ -27,7 +27,7 @@ from ..programs.nearest import scoring
 from ..programs.predictors import applied, predictors
 from ..programs.rendering import rendered
 from ..programs.roles import DEFAULT_ROLE
-from ..programs.veils import veil_maker
+from ..programs.veils import Veil, veil_maker
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
@@ -93,7 +93,7 @@ class LocalExecutor:
         self._writer, self._guard, self._clock = writer, guard, clock
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="compilm-rollout")
         self._paths = tuple(predictors(program))
-        self._programs: OrderedDict[str, dspy.Module] = OrderedDict()
+        self._ready: OrderedDict[str, _Ready] = OrderedDict()
         self._adapter = rendered(dspy.settings.adapter or dspy.ChatAdapter())
         self._concurrency = concurrency
         self._later: dict[tuple[str, str, int], Callable[[], None]] = {}
@@ -136,8 +136,8 @@ class LocalExecutor:
 
     def _task(self, one: Work, made: Callable[[Rollout], None]) -> Callable[[], None]:
         candidate, split, index = one
-        program = self._applied(candidate)
-        return lambda: made(self._rollout(candidate, program, split, index))
+        ready = self._made_ready(candidate)
+        return lambda: made(self._rollout(candidate, ready, split, index))
 
     def _made_early(self, one: Work) -> bool:
         """Whether this was made meanwhile; what failed so is made again, and says why."""
@@ -145,24 +145,24 @@ class LocalExecutor:
         future = self._early.pop(_cell(one), None)
         return future is not None and future.exception() is None
 
+    def _made_ready(self, candidate: Candidate) -> _Ready:
+        ready = self._ready.pop(candidate.digest, None) or _Ready(self._applied(candidate))
+        self._ready[candidate.digest] = ready
+        while len(self._ready) > _KEPT_PROGRAMS:
+            self._ready.popitem(last=False)
+        return ready
+
     def _applied(self, candidate: Candidate) -> dspy.Module:
-        program = self._programs.pop(candidate.digest, None)
-        if program is None:
-            program = applied(self._program, candidate.by_path)
-            models.exchange(program, self._exchange)
-            found = predictors(program)
-            for each in candidate.predictors:
-                # The default is what answers anyway, unless a predictor brought its own along.
-                if each.role != DEFAULT_ROLE and each.role in self._roles:
-                    found[each.path].lm = self._roles[each.role]
-        self._programs[candidate.digest] = program
-        while len(self._programs) > _KEPT_PROGRAMS:
-            self._programs.popitem(last=False)
+        program = applied(self._program, candidate.by_path)
+        models.exchange(program, self._exchange)
+        found = predictors(program)
+        for each in candidate.predictors:
+            # The default is what answers anyway, unless a predictor brought its own along.
+            if each.role != DEFAULT_ROLE and each.role in self._roles:
+                found[each.path].lm = self._roles[each.role]
         return program
 
-    def _rollout(
-        self, candidate: Candidate, program: dspy.Module, split: str, index: int
-    ) -> Rollout:
+    def _rollout(self, candidate: Candidate, ready: _Ready, split: str, index: int) -> Rollout:
         data = self._splits[split]
         scope, trace = Scope(), []  # type: ignore[var-annotated]  # dspy appends its own tuples
         SCOPE.set(scope)
@@ -181,8 +181,9 @@ class LocalExecutor:
             ),
             scoring(asked),
         ):
-            attempt = self._attempt(program, data[index], data.ids[index], held=split == "test")
-        attempt = _veiled(program, attempt)
+            held = split == "test"
+            attempt = self._attempt(ready.program, data[index], data.ids[index], held=held)
+        attempt = _veiled(ready.veil_maker, attempt)
         score = attempt.score
         if scope.failures and not score.is_missing:
             score = Score.unscored(f"a model call failed: {', '.join(sorted(set(scope.failures)))}")
@@ -193,7 +194,7 @@ class LocalExecutor:
             data.ids[index],
             score,
             attempt.outputs,
-            _steps(program, trace, attempt.said),
+            _steps(ready.paths, trace, attempt.said),
             tuple(scope.keys),
             scope.unmanaged,
             attempt.error,
@@ -250,6 +251,18 @@ def _cell(one: Work) -> tuple[str, str, int]:
     return one[0].digest, one[1], one[2]
 
 
+class _Ready:
+    """A candidate's program with what every rollout of it asks: to look takes a walk through all
+    that the program holds."""
+
+    __slots__ = ("paths", "program", "veil_maker")
+
+    def __init__(self, program: dspy.Module) -> None:
+        self.program = program
+        self.paths = {id(predictor): path for path, predictor in predictors(program).items()}
+        self.veil_maker = veil_maker(program)
+
+
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """What came of one execution: outputs, score, the program's error, words to predictors."""
@@ -260,9 +273,8 @@ class _Attempt:
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def _veiled(program: dspy.Module, attempt: _Attempt) -> _Attempt:
+def _veiled(made: Callable[[], Veil] | None, attempt: _Attempt) -> _Attempt:
     """What is written down of it and told to a proposer, where the program hides things."""
-    made = veil_maker(program)
     if made is None:
         return attempt
     score = replace(attempt.score, feedback="")
@@ -297,9 +309,8 @@ def _plain(value: Any) -> Any:
         return repr(value)[:200]
 
 
-def _steps(program: dspy.Module, trace: list[Any], said: Mapping[str, str]) -> tuple[Step, ...]:
+def _steps(paths: Mapping[int, str], trace: list[Any], said: Mapping[str, str]) -> tuple[Step, ...]:
     """The trace by predictor path; a step whose values have no JSON form is left out."""
-    paths = {id(predictor): path for path, predictor in predictors(program).items()}
     steps = []
     for predictor, inputs, outputs in trace:
         path = paths.get(id(predictor))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...errors import UsageError
 from .addresses import addresses
@@ -15,6 +16,7 @@ from .firms import firms
 from .marks import marks
 from .near import again, beside
 from .proper import proper
+from .seen import Seen
 
 __all__ = ["KINDS", "LEVELS", "Rules", "threshold_of"]
 
@@ -79,6 +81,7 @@ class Rules:
     kinds: tuple[str, ...] = KINDS
     others: tuple[Detector, ...] = ()
     keep: frozenset[str] = frozenset()
+    _seen: Seen = field(default_factory=Seen, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         threshold_of(self.level)
@@ -88,6 +91,15 @@ class Rules:
 
     def __call__(self, text: str) -> tuple[Finding, ...]:
         """The findings at or above the threshold, in the order of the text, none overlapping."""
+        return self._seen.found(text, self._find)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rules, (self.level, self.kinds, self.others, self.keep)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Rules:
+        return self
+
+    def _find(self, text: str) -> tuple[Finding, ...]:
         least = threshold_of(self.level)
         plain, places = _plain(text)
         found = [each for each in self._all(plain) if each.score >= least - 1e-9]
