@@ -106,7 +106,7 @@ def test_many_candidates_are_run_and_the_oldest_programs_let_go(plain: Bench) ->
     crowd = [Candidate(n, (replace(states[0], instructions=f"Sort {n}."),)) for n in range(1, 70)]
     found = plain.evaluator.run([(who, 0) for who in crowd], "val")
     assert [r.candidate for r in found] == [who.id for who in crowd]
-    assert len(plain.evaluator.executor._programs) == 64
+    assert len(plain.evaluator.executor._ready) == 64
     assert only(plain).candidate == "c0"
 
 

@@ -124,7 +124,7 @@ def test_a_file_is_for_its_owner_alone_and_whole_after_closing(tmp_path: Path) -
 
 def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(JournalError, match="cannot keep traces in"):
+    with pytest.raises(JournalError, match="cannot open the journal"):
         Tracer.at(tmp_path / "file" / "traces.db")
     with pytest.raises(JournalError, match="is not a journal"):
         (tmp_path / "other").write_text("hello " * 1000)
