@@ -104,7 +104,7 @@ def _begin_proof(session: Session, size: int) -> None:
     """The given program's part of the proof, which every end needs, where workers are idle."""
     given = Candidate(0, session.job.predictors)
     work = [(given, index) for index in held_out_order(session.job, size)]
-    session.evaluator.meanwhile(work, "test")
+    session.evaluator.meanwhile(work, "test", held=True)
 
 
 def _search(session: Session) -> Search | DrivenSearch:

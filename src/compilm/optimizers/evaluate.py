@@ -62,17 +62,19 @@ class Evaluator:
         self._look(keys)
         return found
 
-    def meanwhile(self, work: Sequence[tuple[Candidate, int]], split: str) -> None:
+    def meanwhile(
+        self, work: Sequence[tuple[Candidate, int]], split: str, *, held: bool = False
+    ) -> None:
         """Cells that will be asked for later whatever comes: made when workers are idle.
 
-        Until they are asked for nothing here knows of them.
+        Until they are asked for nothing here knows of them. `held` as in `Executor`.
         """
         new = [
             (candidate, split, index)
             for candidate, index in work
             if self._cell(candidate, split, index) not in self._cells
         ]
-        self.executor.meanwhile(new, self.learn)
+        self.executor.meanwhile(new, self.learn, held=held)
 
     def _look(self, keys: Sequence[tuple[str, str, str]]) -> None:
         for key in keys:

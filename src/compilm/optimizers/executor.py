@@ -58,8 +58,13 @@ class Executor(Protocol):
         """The results of the tasks in their order; errors as in `rollouts`."""
         ...
 
-    def meanwhile(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
-        """Rollouts that will be asked for later, whatever comes: made where workers are idle."""
+    def meanwhile(
+        self, work: Sequence[Work], made: Callable[[Rollout], None], *, held: bool
+    ) -> None:
+        """Rollouts that will be asked for later, whatever comes: made where workers are idle.
+
+        held: whether the budget holds their calls back for the end. Others come first.
+        """
         ...
 
     def close(self) -> None:
@@ -113,7 +118,9 @@ class LocalExecutor:
         _raise_first(futures)
         return [future.result() for future in futures]
 
-    def meanwhile(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
+    def meanwhile(
+        self, work: Sequence[Work], made: Callable[[Rollout], None], *, held: bool
+    ) -> None:
         """See `Executor`; a batch's last workers take some, so that none waits for the others."""
 
         def task(one: Work) -> Callable[[], None]:
@@ -123,9 +130,10 @@ class LocalExecutor:
                 self._guard.early(len(self._paths))
                 asked()
 
-            return early
+            return early if held else asked
 
-        self._later.update((_cell(one), task(one)) for one in work)
+        tasks = {_cell(one): task(one) for one in work}
+        self._later = {**self._later, **tasks} if held else {**tasks, **self._later}
 
     def close(self) -> None:
         """Let the worker threads go, when what is in flight is in the journal."""

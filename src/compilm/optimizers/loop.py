@@ -24,7 +24,7 @@ from .evidence import Evidence
 from .front import FREE, Constraints
 from .meter import Meter
 from .proposals import Ask, Proposals
-from .race import race
+from .race import BLOCK, race
 from .recipes import Recipe
 from .records import Writer
 
@@ -145,7 +145,8 @@ class Search:
         children: list[tuple[Candidate, Arm]] = []
         while moves and len(children) < wanted:  # a refused proposal leaves its place to the next
             tried, moves = moves[: wanted - len(children)], moves[wanted - len(children) :]
-            children += self._proposals.made(self.best, [Arm(move) for move in tried])
+            arms = [Arm(move) for move in tried]
+            children += self._proposals.made(self.best, arms, self._begin_race)
         self._race([child for child, _ in children], "opening")
         return ""
 
@@ -166,7 +167,7 @@ class Search:
     def _round(self, bandit: Bandit, arms: Sequence[Arm]) -> bool:
         """One race of what the arms propose; what came of each is learned."""
         before = self.best
-        children = self._proposals.made(before, arms)
+        children = self._proposals.made(before, arms, self._begin_race)
         self._race([child for child, _ in children], "race")
         idle = list(arms)  # one arm may be tried more than once, and each try counts
         for child, arm in children:
@@ -206,6 +207,12 @@ class Search:
         winners = [c.candidate for c in comparisons if c.outcome == "won"]
         self.best = winners[0] if winners else self.best
         self._decisions.compared(comparisons, phase, self.best)
+
+    def _begin_race(self, child: Candidate) -> None:
+        """The first block of its race, while a proposer answers; not where budget gets scarce."""
+        if self._affordable(2 * self._recipe.width):
+            work = [(child, index) for index in self._order_for(child)[:BLOCK]]
+            self._evaluator.meanwhile(work, "val")
 
     def _order_for(self, child: Candidate) -> list[int]:
         """The shared order without the examples that its proposers were shown."""

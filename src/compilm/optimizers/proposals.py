@@ -69,20 +69,46 @@ class Proposals:
         study = self.study if first else self.study[:_LATER]
         return self._evaluator.run([(incumbent, index) for index in study], "train")
 
-    def made(self, incumbent: Candidate, arms: Sequence[Arm]) -> list[tuple[Candidate, Arm]]:
-        """New candidates, each with the arm it came of."""
-        scenes = self._scenes(incumbent, arms)
-        tasks = [partial(arm.move, scene) for arm, scene in zip(arms, scenes, strict=True)]
-        proposals = self._evaluator.executor.side_by_side(tasks)
-        admitted = [self.admitted(incumbent, proposal) for proposal in proposals]
+    def made(
+        self, incumbent: Candidate, arms: Sequence[Arm], soon: Callable[[Candidate], None]
+    ) -> list[tuple[Candidate, Arm]]:
+        """New candidates, each with the arm it came of.
+
+        `soon` is told of those that are sure to come before the others' answers are here.
+        """
+        moves = list(zip([arm.move for arm in arms], self._scenes(incumbent, arms), strict=True))
+        found = {scene.number: move(scene) for move, scene in moves if not move.asks}
+        asking = [(move, scene) for move, scene in moves if move.asks]
+        if asking:
+            for number, proposal in found.items():
+                if proposal is not None and self._is_sure(incumbent, proposal):
+                    soon(incumbent.child(number, proposal))
+        tasks = [partial(move, scene) for move, scene in asking]
+        answers = self._evaluator.executor.side_by_side(tasks)
+        found |= zip([scene.number for _, scene in asking], answers, strict=True)
+        admitted = [self._admitted(incumbent, s.number, found[s.number]) for _, s in moves]
         return [(child, arm) for child, arm in zip(admitted, arms, strict=True) if child]
 
     def admitted(self, incumbent: Candidate, proposal: Proposal | None) -> Candidate | None:
         """The candidate a proposal makes, if it may be raced and is a new one."""
+        self._asked += 1
+        return self._admitted(incumbent, self._asked, proposal)
+
+    def _is_sure(self, incumbent: Candidate, proposal: Proposal) -> bool:
+        """Whether it will be raced whatever the others propose: texts are held against theirs."""
+        texts = {path: state.instructions for path, state in proposal.changes.items()}
+        return (
+            all(incumbent.by_path[path].instructions == text for path, text in texts.items())
+            and incumbent.child(0, proposal).digest not in self._known
+        )
+
+    def _admitted(
+        self, incumbent: Candidate, number: int, proposal: Proposal | None
+    ) -> Candidate | None:
         if proposal is None:
             return None
         refusal = self._checks.refusal(incumbent, proposal)
-        child = incumbent.child(len(self._evidence.candidates), proposal)
+        child = incumbent.child(number, proposal)
         if refusal:
             self._writer.append("refused", {"move": proposal.move, "reason": refusal})
         if refusal or child.digest in self._known:

@@ -61,4 +61,9 @@ class Move(Protocol):
         """As it stands in the journal and the report."""
         ...
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks the proposer's model, which takes its time."""
+        ...
+
     def __call__(self, scene: Scene) -> Proposal | None: ...

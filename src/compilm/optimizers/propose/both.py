@@ -21,6 +21,10 @@ class Both:
     def name(self) -> str:
         return f"{self.first.name} + {self.second.name}"
 
+    @property
+    def asks(self) -> bool:
+        return self.first.asks or self.second.asks
+
     def __call__(self, scene: Scene) -> Proposal | None:
         one = self.first(scene)
         if one is None:

@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ... import canonical
 from ...artifact import Predictor, secret_in
@@ -127,6 +127,8 @@ class Demos:
     k: int
     plain: bool = False
 
+    asks: ClassVar[bool] = False
+
     @property
     def name(self) -> str:
         return f"{self.source} demos"
@@ -158,6 +160,8 @@ class Swap:
 
     part: float = 0.5
 
+    asks: ClassVar[bool] = False
+
     @property
     def name(self) -> str:
         return "swapped demos"
@@ -187,6 +191,8 @@ class Attributed:
     """
 
     k: int
+
+    asks: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

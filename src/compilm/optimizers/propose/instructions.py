@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import dspy
 
@@ -50,6 +50,8 @@ class Instruct:
     """
 
     share: float = 1.0
+
+    asks: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ... import canonical
 from ...artifact import Predictor
@@ -28,6 +29,8 @@ class Merge:
     explain little of a score (at most 2.2 % of its variance in arXiv 2604.14585). What a part adds
     is drawn from its posterior, so that one seen in few candidates gets its chance.
     """
+
+    asks: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ...artifact import Nearest, Predictor
 from ...programs.nearest import EMBEDDER, text_fields
@@ -25,6 +26,8 @@ class NearestDemos:
 
     k: int
     fixed: int = 0
+
+    asks: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import dspy
 
@@ -62,6 +62,8 @@ class Reflect:
 
     form: Literal["rewrite", "append"] = "rewrite"
     contrast: bool = False
+
+    asks: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
