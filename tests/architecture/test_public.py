@@ -29,7 +29,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 HEAVY = {
     "IPython", "datasets", "faiss", "fastapi", "litellm", "mlflow", "numpy", "optuna", "pandas",
-    "pyarrow", "redis", "rich", "scipy", "starlette", "uvicorn",
+    "pyarrow", "redis", "resvg_py", "rich", "scipy", "starlette", "uvicorn",
 }  # fmt: skip
 
 # Each heavy library has the files named for it; `^` marks the only import at a file's top.
@@ -48,6 +48,7 @@ HOMES = {
         "runtime/near/shelves.py",
     },
     "redis": {"runtime/caches/redis.py"},
+    "resvg_py": {"views/png.py"},
     "rich": {"progress.py"},
     "starlette": {"runtime/http/problems.py"},
     "uvicorn": {"cli/serve.py"},

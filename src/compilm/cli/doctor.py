@@ -37,6 +37,7 @@ _EXTRAS = {
     "mcp": ("mcp",),
     "postgres": ("psycopg",),
     "sentences": ("tokenizers",),
+    "png": ("resvg-py",),
 }
 _KEY_NAMES = re.compile(r"[A-Z0-9_]+_API_KEY|AWS_ACCESS_KEY_ID|GOOGLE_APPLICATION_CREDENTIALS")
 

@@ -33,7 +33,7 @@ def graph_drawing(outline: Outline, way: Way | None = None, *, title: str = "The
     """An SVG of the graph; what a run passed is colored, the rest fades.
 
     Rounded boxes ask a model, square ones are functions, double ones are graphs or maps; `!` marks
-    an effect, a dashed arrow a fallback.
+    an effect, a dashed arrow a fallback. `views.png.png_of` makes a PNG of it.
 
     >>> from compilm.graphs import Graph
     >>> graph = Graph({"a": lambda: {}}, {"a": END}, "a")
