@@ -71,6 +71,16 @@ class Responses:
             for case in world.cases:
                 self._rules[step, case.number, list(case.rules[step])] = 1.0
         self.probabilities = lru_cache(maxsize=_KEPT)(self._probabilities)
+        self._met: dict[Prompt, bool] = {}  # prompts asked for once, in the order they came
+
+    def probability(self, prompt: Prompt, case: int) -> float:
+        """The probability of one case; a prompt that comes again is worked out for all of them."""
+        if self._met.setdefault(prompt, False):
+            return float(self.probabilities(prompt)[case])
+        self._met[prompt] = True
+        while len(self._met) > _KEPT:
+            self._met.pop(next(iter(self._met)), None)
+        return float(self._probabilities(prompt, case)[0])
 
     def read(self, step: int, system: str, turns: Sequence[Turn]) -> Prompt:
         """The prompt that a system text and the turns before the last one make."""
@@ -124,7 +134,7 @@ class Responses:
             case = self.world.cases[number]
             call = {"ticket": case.ticket, "facts": f"FACTS_OK of C{number:05d}"}
             prompt = self._shown(step, predictor, predictor.shown(call))
-            found.append(float(self._probabilities(prompt)[number]))
+            found.append(float(self._probabilities(prompt, number)[0]))
         return np.array(found)
 
     def _shown(self, step: int, predictor: Any, demos: Sequence[Any]) -> Prompt:
@@ -138,30 +148,35 @@ class Responses:
             return "FACTS_OK" in answered
         return f"]]\n{self.world.cases[case].label}\n" in answered + "\n"
 
-    def _probabilities(self, prompt: Prompt) -> Floats:
+    def _probabilities(self, prompt: Prompt, number: int | None = None) -> Floats:
+        """Of all cases, or of one."""
         p = self.world.parameters
-        rules = self._rules[prompt.step]
+        cases = np.arange(len(self.world.cases)) if number is None else np.array([number])
+        rules = self._rules[prompt.step][cases]
         given = np.zeros(p.rules)
         given[[rule for rule in prompt.rules if rule < p.rules]] = 1.0
         hits = rules @ given
-        shown = p.demo_ceiling * (1 - np.exp(-self._demo_worth(prompt)))
+        shown = p.demo_ceiling * (1 - np.exp(-self._demo_worth(prompt, cases)))
         wrong = sum(not demo.right for demo in prompt.demos)
         too_long = max(0, prompt.words - p.free_words) / 100
         flat = p.per_wrong_demo * wrong + p.per_myth * prompt.myths + p.per_100_words * too_long
         missing = rules.sum(axis=1) - hits
-        return sigmoid(self._ease + p.per_rule * hits - p.per_missing * missing + shown - flat)
+        return sigmoid(
+            self._ease[cases] + p.per_rule * hits - p.per_missing * missing + shown - flat
+        )
 
-    def _demo_worth(self, prompt: Prompt) -> Floats:
+    def _demo_worth(self, prompt: Prompt, cases: NDArray[np.int64]) -> Floats:
         """Per case: the best right demo of each of its rules, summed; its own demo left out."""
         rules = self._rules[prompt.step]
+        asked = rules[cases]
         right = list(dict.fromkeys(demo.case for demo in prompt.demos if demo.right))
         if not right:
-            return np.zeros(len(rules))
+            return np.zeros(len(asked))
         worth = np.array([self._value(prompt.step, case) for case in right])[:, None] * rules[right]
-        total: Floats = rules @ worth.max(axis=0)
+        total: Floats = asked @ worth.max(axis=0)
         for place, case in enumerate(right):
             others = np.delete(worth, place, axis=0)
-            total[case] = rules[case] @ others.max(axis=0) if len(others) else 0.0
+            total[cases == case] = rules[case] @ others.max(axis=0) if len(others) else 0.0
         return total
 
     def _value(self, step: int, case: int) -> float:

@@ -125,7 +125,7 @@ class WorldEngine:
         prompt = self._read(step, asked.system, asked.turns[:-1])
         last = asked.turns[-1][1]
         case = world.cases[int(CASE.findall(last)[0])]
-        chance = self.responses.probabilities(prompt)[case.number]
+        chance = self.responses.probability(prompt, case.number)
         if step == 1 and "FACTS_OK" not in last:
             chance *= p.despite
         noise = _NORMAL.inv_cdf(uniform(world.seed, "noise", asked.key, draw))

@@ -210,7 +210,7 @@ class Search:
 
     def _begin_race(self, child: Candidate) -> None:
         """The first block of its race, while a proposer answers; not where budget gets scarce."""
-        if self._affordable(2 * self._recipe.width):
+        if self._affordable(self._recipe.width):
             work = [(child, index) for index in self._order_for(child)[:BLOCK]]
             self._evaluator.meanwhile(work, "val")
 

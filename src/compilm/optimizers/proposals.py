@@ -81,8 +81,10 @@ class Proposals:
         asking = [(move, scene) for move, scene in moves if move.asks]
         if asking:
             for number, proposal in found.items():
-                if proposal is not None and self._is_sure(incumbent, proposal):
-                    soon(incumbent.child(number, proposal))
+                if proposal is not None and self._changes_demos_only(incumbent, proposal):
+                    child = incumbent.child(number, proposal)
+                    if child.digest not in self._known:
+                        soon(child)
         tasks = [partial(move, scene) for move, scene in asking]
         answers = self._evaluator.executor.side_by_side(tasks)
         found |= zip([scene.number for _, scene in asking], answers, strict=True)
@@ -94,13 +96,10 @@ class Proposals:
         self._asked += 1
         return self._admitted(incumbent, self._asked, proposal)
 
-    def _is_sure(self, incumbent: Candidate, proposal: Proposal) -> bool:
-        """Whether it will be raced whatever the others propose: texts are held against theirs."""
+    def _changes_demos_only(self, incumbent: Candidate, proposal: Proposal) -> bool:
+        """Whether nothing can refuse it, whatever the others propose: texts are read."""
         texts = {path: state.instructions for path, state in proposal.changes.items()}
-        return (
-            all(incumbent.by_path[path].instructions == text for path, text in texts.items())
-            and incumbent.child(0, proposal).digest not in self._known
-        )
+        return all(incumbent.by_path[path].instructions == text for path, text in texts.items())
 
     def _admitted(
         self, incumbent: Candidate, number: int, proposal: Proposal | None

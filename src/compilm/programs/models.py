@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -15,7 +16,12 @@ from dspy import lm15
 
 # DSPy exports no public (de)serializer for its request and response values; this line and one in
 # requests.py are the only places that reach for the vendored one.
-from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
+from dspy._vendor.lm15.serde import (
+    message_to_dict,
+    request_to_dict,
+    response_from_dict,
+    response_to_dict,
+)
 
 from .. import canonical
 from ..engine import SAMPLE, EnginePair, Sample
@@ -38,6 +44,9 @@ __all__ = [
 
 EMBEDDED = "embedded/"
 NOTICE = "embedded, not a language model"
+# Messages that were lately digested, with their canonical JSON: demonstrations, call after call.
+_TEXTS: dict[int, tuple[lm15.Message, str]] = {}
+_MOST_TEXTS, _LONGEST_TEXT = 1024, 16_384
 _CONNECTION = frozenset(
     {
         "api_base",
@@ -88,7 +97,26 @@ def request_digest(request: lm15.Request) -> str:
     >>> request_digest(Request(model="m", messages=(Message.user("hi"),)))[:10]
     'sha256:7e6'
     """
-    return canonical.digest(request_to_dict(request))
+    *before, last = request.messages
+    body = request_to_dict(replace(request, messages=(last,)))
+    texts = {name: canonical.dumps(value) for name, value in body.items()}
+    messages = [*map(_message_text, before), texts["messages"][1:-1]]
+    texts["messages"] = f"[{','.join(messages)}]"
+    told = ",".join(f'"{name}":{texts[name]}' for name in sorted(texts))
+    return canonical.text_digest(f"{{{told}}}")
+
+
+def _message_text(message: lm15.Message) -> str:
+    """The canonical JSON of a message; what is rendered once stands in many requests."""
+    known = _TEXTS.get(id(message))
+    if known is not None and known[0] is message:
+        return known[1]
+    text = canonical.dumps(message_to_dict(message))
+    if len(text) <= _LONGEST_TEXT:
+        if len(_TEXTS) >= _MOST_TEXTS:
+            _TEXTS.clear()
+        _TEXTS[id(message)] = message, text
+    return text
 
 
 def response_to_json(response: lm15.Response) -> dict[str, Any]:
