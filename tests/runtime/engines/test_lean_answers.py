@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.engines.loopback import OK, Loopback, Talk, asked, client, in_turn, settled
 from tests.runtime.engines.loopback import with_length as sized
 
-from compilm.runtime.engines import lean_connection
+from compilm.runtime.engines import lean_parsing
 from compilm.runtime.engines.lean_tasks import AsyncHttp
 from compilm.runtime.engines.wire import WireFailure
 
@@ -152,7 +152,7 @@ def test_what_is_not_http_is_told_so(wrong: str, way: Any) -> None:
 @ways
 @pytest.mark.parametrize("raw", [OK, CHUNKED + b"3\r\nyes\r\n0\r\n\r\n"])
 def test_a_body_has_a_bound(raw: bytes, way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lean_connection, "WHOLE", 2)
+    monkeypatch.setattr(lean_parsing, "WHOLE", 2)
 
     async def run() -> None:
         async with Loopback(in_turn(raw)) as server, client(server.url) as http:

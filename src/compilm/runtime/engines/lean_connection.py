@@ -1,54 +1,33 @@
-"""One connection of the lean client in tasks: a request goes out, its answer is parsed as it comes.
-
-The parsing is llhttp's, by httptools. What is here is whose answer it is, how much of it may come,
-and when it is whole.
-"""
+"""One connection of the lean client in tasks: a request goes out, its answer comes in."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from .lean_parsing import CutShort, Parsing, Unanswered
 from .wire import WireFailure
 
-__all__ = ["HEAD", "WHOLE", "Connection", "CutShort", "Unanswered"]
+__all__ = ["Connection"]
 
-HEAD = 1 << 16
-"""Bytes of a head, at most."""
-WHOLE = 1 << 26
-"""Bytes of a body, at most."""
 _AHEAD = 1 << 18  # bytes of a body that may wait for their reader, before the sender must
 
 
-class Unanswered(ConnectionError):
-    """The connection was lost before a byte of the answer came."""
-
-
-class CutShort(ConnectionError):
-    """The connection was closed in the middle of an answer."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Parsing, asyncio.Protocol):
     """Takes one request after the other: `ask`, then `whole`, or `chunk` until it gives none.
 
-    `loop` is the one it belongs to. `reusable` is whether another request may follow, `fields` are
-    the raw headers of the last answer, `status` its status.
+    `loop` is the one it belongs to. `reusable` is whether another request may follow.
     """
 
     transport: asyncio.Transport
     socket: Any
-    fields: list[tuple[bytes, bytes]]
-    _pieces: list[bytes]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        from httptools import HttpResponseParser
-
+        super().__init__()
         self._loop = loop
-        self._parser: Any = HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
-        self._asked = self._done = self._lost = self._kept = self._paused = False
+        self._lost = self._paused = False
         self._failure: Exception | None = None
-        self.status, self.fields, self._pieces = 0, [], []
         self.born = self.idle_since = 0.0
         self.gone: asyncio.Future[None] = loop.create_future()
 
@@ -62,11 +41,8 @@ class Connection(asyncio.Protocol):
         """
         if self._lost:
             raise Unanswered
-        self._asked, self._done, self._kept = True, False, False
-        self._failure = None
-        self.status, self.fields, self._pieces = 0, [], []
-        self._came = self._size = self._ahead = 0
-        self._headed, self._streamed = False, streamed
+        self._expect()
+        self._failure, self._ahead, self._streamed = None, 0, streamed
         self.transport.write(request)
         while not (self._headed if streamed else self._done):
             await self._news()
@@ -135,35 +111,26 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if not self._asked:  # nothing was asked, or what was asked is answered
+        if self._done:  # nothing was asked, or what was asked is answered
             self._kept = False
             self.transport.abort()
             return
-        self._came += len(data)
         try:
-            self._parser.feed_data(data)
-        except Exception as error:  # border: httptools raises classes of its own
-            self._unparsed(error)
-        else:
-            if not self._headed and self._came > HEAD:
-                self._fail(WireFailure("malformed", "its head is too long"))
-
-    def _unparsed(self, error: Exception) -> None:
-        self._kept = False
-        if self._asked:
-            known = error.__context__
-            bad = WireFailure("malformed", f"it is not HTTP ({type(error).__name__})")
-            self._fail(known if isinstance(known, WireFailure) else bad)
-        else:  # the answer is whole: what follows it is not wanted
-            self.transport.abort()
+            self._parse(data)
+        except WireFailure as failure:
+            if self._done:  # the answer is whole: what follows it is not wanted
+                self.transport.abort()
+            else:
+                self._fail(failure)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is closed, by either side."""
         self._lost, self._kept = True, False
         self._parser = None  # it knows this object
-        if self._asked:
-            if error is None and self._headed and not self._framed():
-                self._end()
+        if not self._done:
+            if error is None and self._closes():
+                self._done = True
+                self._wake()
             elif not self._came:
                 self._fail(Unanswered(*error.args) if error is not None else Unanswered())
             else:
@@ -171,26 +138,11 @@ class Connection(asyncio.Protocol):
         if not self.gone.done():
             self.gone.set_result(None)
 
-    def _framed(self) -> bool:
-        """Whether the head says where the body ends; else it does with the connection."""
-        for name, value in self.fields:
-            name = name.lower()
-            if name == b"content-length":
-                return True
-            if name == b"transfer-encoding" and value.lower().rstrip().endswith(b"chunked"):
-                return True
-        return False
-
     def _fail(self, failure: Exception) -> None:
-        self._failure, self._asked, self._done = failure, False, True
-        self._kept = False
+        self._failure, self._done, self._kept = failure, True, False
         self._wake()
         if not self._lost:
             self.transport.abort()
-
-    def _end(self) -> None:
-        self._asked, self._done = False, True
-        self._wake()
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -199,31 +151,15 @@ class Connection(asyncio.Protocol):
 
     # What the parser tells.
 
-    def on_message_begin(self) -> None:
-        """An answer begins."""
-        if not self._asked:
-            raise WireFailure("malformed", "there is an answer too much")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header came."""
-        self.fields.append((name, value))
-
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        status = self._parser.get_status_code()
-        if status < 200:  # it says that the answer is still to come
-            self.fields = []
-            return
-        self.status, self._headed = status, True
-        if self._streamed:
+        super().on_headers_complete()
+        if self._headed and self._streamed:
             self._wake()
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body came."""
-        self._size += len(data)
-        if self._size > WHOLE:
-            raise WireFailure("malformed", "its body is too long")
-        self._pieces.append(data)
+        super().on_body(data)
         if self._streamed:
             self._ahead += len(data)
             if self._ahead > _AHEAD and not self._paused:
@@ -233,6 +169,6 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
-        if self._headed:
-            self._kept = self._parser.should_keep_alive()
-            self._end()
+        super().on_message_complete()
+        if self._done:
+            self._wake()

@@ -11,7 +11,8 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from ...clock import Clock
-from .lean_connection import HEAD, Connection
+from .lean_connection import Connection
+from .lean_parsing import HEAD
 from .lean_route import Route
 from .trust import tls
 

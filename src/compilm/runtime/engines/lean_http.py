@@ -1,82 +1,94 @@
 """The lean client's half for threads: pooled keep-alive connections to one address, one POST each.
 
-It is `http.client` of the standard library under a pool, without retries; the half for tasks is
-`lean_tasks.py`. Why these two, with figures: design/dependencies.md.
+A connection is made by `http.client` of the standard library; answers are parsed as in the half for
+tasks, `lean_tasks.py`. Nothing is tried twice. Why, with figures: design/dependencies.md.
 """
 
 from __future__ import annotations
 
 import http.client
-import io
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from ...clock import Clock
+from .lean_parsing import CutShort, Parsing, Unanswered, named
 from .lean_route import Route
 from .wire import WireFailure
 
 __all__ = ["Exchange", "SyncHttp", "readable"]
 
+_READ = 1 << 16  # bytes of one read, at most
 
-class _Reads(io.RawIOBase):
-    """A socket's bytes, each read bounded by one common end: dripping cannot outlast it."""
+
+class Exchange(Parsing):
+    """One answer as it comes in on a socket: `status`, lower-case `headers`, and the body."""
 
     def __init__(self, sock: socket.socket, clock: Clock, end: float) -> None:
-        self._sock, self._clock, self.end = sock, clock, end
-        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open for the body
+        super().__init__()
+        self._sock, self._clock, self._end = sock, clock, end
 
-    def readable(self) -> bool:
-        return True
+    def ask(self, request: bytes) -> None:
+        """Send, and wait for the head of the answer."""
+        self._expect()
+        self._sock.settimeout(self._left())
+        self._sock.sendall(request)
+        while not self._headed:
+            self._read()
 
-    def readinto(self, buffer: Any) -> int | None:
-        left = self.end - self._clock.now()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Bounded:
-    """What `http.client` takes for a socket when it reads a response."""
-
-    def __init__(self, reads: _Reads) -> None:
-        self._reads = reads
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        assert mode == "rb"
-        return io.BufferedReader(self._reads, 1 << 16)
-
-
-class Exchange:
-    """One answer as it comes in: `status`, lower-case `headers`, and the body."""
-
-    def __init__(self, response: http.client.HTTPResponse, reads: _Reads) -> None:
-        self._response, self._reads = response, reads
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
+    @property
+    def headers(self) -> dict[str, str]:
+        return named(self.fields)
 
     def read(self) -> bytes:
-        """The whole body."""
-        return self._response.read()
+        """The rest of the body."""
+        while not self._done:
+            self._read()
+        return b"".join(self._taken())
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives; `OSError` if it ends before its declared length."""
-        while chunk := self._response.read1(1 << 16):
-            yield chunk
-        if self._response.length:
-            raise ConnectionError("the body is shorter than declared")
+        while self._pieces or not self._done:
+            if self._pieces:
+                yield b"".join(self._taken())
+            else:
+                self._read()
 
     def extend(self, end: float) -> None:
         """From here on, reads are bounded by this second of the clock."""
-        self._reads.end = end
+        self._end = end
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the answer came whole and the connection may serve another request."""
+        return self._done and self._kept
+
+    def _taken(self) -> list[bytes]:
+        taken, self._pieces = self._pieces, []
+        return taken
+
+    def _read(self) -> None:
+        """What comes next; each read is bounded by one common end: dripping cannot outlast it."""
+        self._sock.settimeout(self._left())
+        data = self._sock.recv(_READ)
+        if data:
+            try:
+                self._parse(data)
+            except WireFailure:
+                if not self._done:  # else the answer is whole, and what follows it is not wanted
+                    raise
+        elif self._closes():
+            self._done = True
+        else:
+            raise CutShort if self._came else Unanswered
+
+    def _left(self) -> float:
+        left = self._end - self._clock.now()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
 
 class SyncHttp:
@@ -85,73 +97,53 @@ class SyncHttp:
     def __init__(self, base_url: str, most: int, clock: Clock) -> None:
         self._route, self._clock = Route(base_url), clock
         self._room = threading.BoundedSemaphore(most)
-        self._idle: list[http.client.HTTPConnection] = []  # append and pop are atomic
+        self._idle: list[socket.socket] = []  # append and pop are atomic
+
+    def head(self, path: str, headers: Mapping[str, str]) -> bytes:
+        """What all requests to a path have in common."""
+        return self._route.head(path, headers)
 
     @contextmanager
-    def post(
-        self, path: str, headers: dict[str, str], body: bytes, end: float
-    ) -> Iterator[Exchange]:
+    def post(self, head: bytes, body: bytes, end: float) -> Iterator[Exchange]:
         """Send, and give what comes; the connection is kept if the body was read whole."""
         if not self._room.acquire(timeout=max(0.0, end - self._clock.now())):
             raise WireFailure("timeout", "every connection was in use")
-        connection: http.client.HTTPConnection | None = None
-        whole = False
+        sock: socket.socket | None = None
+        exchange: Exchange | None = None
         try:
-            connection = self._connected(end)
-            exchange, response = self._sent(connection, path, headers, body, end)
+            sock = self._connected(end)
+            exchange = Exchange(sock, self._clock, end)
+            exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
-            whole = response.isclosed() and not response.will_close
         except TimeoutError:
             raise WireFailure("timeout") from None
         except (http.client.HTTPException, OSError) as error:
             raise WireFailure("transport", type(error).__name__) from None
         finally:
-            if connection is not None:
-                if whole:
-                    self._idle.append(connection)
+            if sock is not None:
+                if exchange is not None and exchange.reusable:
+                    self._idle.append(sock)
                 else:
-                    connection.close()
+                    sock.close()
             self._room.release()
 
-    def _connected(self, end: float) -> http.client.HTTPConnection:
+    def _connected(self, end: float) -> socket.socket:
         while True:
             try:
-                connection = self._idle.pop()
+                sock = self._idle.pop()
             except IndexError:
                 break
-            if connection.sock is not None and not readable(connection.sock):
-                return connection
-            connection.close()  # the other side closed it while it was idle
+            if not readable(sock):
+                return sock
+            sock.close()  # the other side closed it while it was idle
         left = end - self._clock.now()
         if left <= 0:
             raise TimeoutError
         connection = self._route.connection(left)
         connection.connect()
-        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connection
-
-    def _sent(
-        self,
-        connection: http.client.HTTPConnection,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        end: float,
-    ) -> tuple[Exchange, http.client.HTTPResponse]:
-        left = end - self._clock.now()
-        if left <= 0:
-            raise TimeoutError
-        connection.sock.settimeout(left)
-        reads = _Reads(connection.sock, self._clock, end)
-
-        def answered(_: Any, *args: Any, **named: Any) -> http.client.HTTPResponse:
-            return http.client.HTTPResponse(_Bounded(reads), *args, **named)  # type: ignore[arg-type]
-
-        connection.response_class = answered  # type: ignore[assignment]
-        target, extra = self._route.target(path)
-        connection.request("POST", target, body, {**headers, **extra})
-        response = connection.getresponse()
-        return Exchange(response, reads), response
+        sock = connection.sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return sock
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from ...clock import Alarm, Clock
-from .lean_connection import Connection, Unanswered
+from .lean_connection import Connection
 from .lean_dial import Dialer
 from .lean_http import readable
+from .lean_parsing import Unanswered
 from .lean_route import Route
 
 __all__ = ["Pool", "dropped"]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,8 @@ from .sse import Events
 from .wire import Payload, Wire, WireFailure
 
 __all__ = ["lean_senders"]
+
+Head = Callable[[str, Mapping[str, str]], bytes]
 
 # Seconds for the end of a body to arrive after the last event: read to its end, a connection can
 # be used again.
@@ -60,9 +62,9 @@ def _payloads(events: Events, chunk: bytes) -> Iterator[Payload | None]:
 
 
 class _Lean:
-    def __init__(self, wire: Wire, account: Account) -> None:
-        self._wire, self._account = wire, account
-        self._headed: tuple[str | None, dict[str, str]] = (None, self._made(None))
+    def __init__(self, wire: Wire, account: Account, head: Head) -> None:
+        self._wire, self._account, self._to_head = wire, account, head
+        self._begun: tuple[str | None, bytes] = (None, head(wire.path, self._made(None)))
 
     def _made(self, key: str | None) -> dict[str, str]:
         sent = {"content-type": "application/json", "accept-encoding": "identity"}
@@ -75,23 +77,23 @@ class _Lean:
                 )
         return made
 
-    def _headers(self, key: str | None) -> dict[str, str]:
-        if self._headed[0] != key:
-            self._headed = (key, self._made(key))
-        return self._headed[1]
+    def _head(self, key: str | None) -> bytes:
+        begun = self._begun
+        if begun[0] != key:
+            begun = self._begun = (key, self._to_head(self._wire.path, self._made(key)))
+        return begun[1]
 
 
 class _LeanSender(_Lean):
     def __init__(self, wire: Wire, account: Account, clock: Clock) -> None:
-        super().__init__(wire, account)
         self._clock, self._http = clock, SyncHttp(account.base_url, account.connections, clock)
+        super().__init__(wire, account, self._http.head)
 
     def prepare(self, key: str | None) -> None:
-        self._headers(key)  # a connection is part of the attempt
+        self._head(key)  # a connection is part of the attempt
 
     def send(self, body: Payload, key: str | None, until: float) -> Any:
-        headers = self._headers(key)
-        with self._http.post(self._wire.path, headers, _dumps(body), until) as exchange:
+        with self._http.post(self._head(key), _dumps(body), until) as exchange:
             data = exchange.read()
         if exchange.status // 100 != 2:
             raise _refused(exchange.status, exchange.headers, data)
@@ -100,8 +102,8 @@ class _LeanSender(_Lean):
     def events(
         self, body: Payload, key: str | None, until: Until
     ) -> Generator[Payload, None, None]:
-        events, headers = Events(), self._headers(key)
-        with self._http.post(self._wire.path, headers, _dumps(body), until()) as exchange:
+        events = Events()
+        with self._http.post(self._head(key), _dumps(body), until()) as exchange:
             if exchange.status // 100 != 2:
                 raise _refused(exchange.status, exchange.headers, exchange.read())
             for chunk in exchange.chunks():
@@ -120,19 +122,12 @@ class _LeanSender(_Lean):
 
 class _AsyncLeanSender(_Lean):
     def __init__(self, wire: Wire, account: Account, clock: Clock) -> None:
-        super().__init__(wire, account)
         self._http = AsyncHttp(account.base_url, account.connections, clock)
-        self._begun: tuple[dict[str, str] | None, bytes] = (None, b"")
+        super().__init__(wire, account, self._http.head)
 
     def prepare(self, key: str | None) -> None:
         self._head(key)
         self._http.open()
-
-    def _head(self, key: str | None) -> bytes:
-        headers, begun = self._headers(key), self._begun
-        if begun[0] is not headers:
-            begun = self._begun = (headers, self._http.head(self._wire.path, headers))
-        return begun[1]
 
     async def send(self, body: Payload, key: str | None) -> Any:
         answer = await self._http.post(self._head(key), _dumps(body))

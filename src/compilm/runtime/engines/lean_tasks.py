@@ -9,14 +9,13 @@ from functools import partial
 
 from ...clock import Clock
 from .lean_connection import Connection
+from .lean_parsing import Fields, named
 from .lean_pool import Pool, dropped
 from .lean_route import Route
 from .loops import PerLoop
 from .wire import WireFailure
 
 __all__ = ["Answer", "AsyncExchange", "AsyncHttp"]
-
-Fields = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Answer:
     @property
     def headers(self) -> dict[str, str]:
         """By name, in lower case."""
-        return _named(self.fields)
+        return named(self.fields)
 
 
 class AsyncExchange:
@@ -38,7 +37,7 @@ class AsyncExchange:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.status, self.headers = connection.status, _named(connection.fields)
+        self.status, self.headers = connection.status, named(connection.fields)
 
     async def read(self) -> bytes:
         """The rest of the body."""
@@ -98,7 +97,3 @@ class AsyncHttp:
 
 def _request(head: bytes, body: bytes) -> bytes:
     return b"%b%d\r\n\r\n%b" % (head, len(body), body)
-
-
-def _named(fields: Fields) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
