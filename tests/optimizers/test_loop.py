@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import count
+from typing import Any, ClassVar
 
 from dspy import lm15
 
@@ -16,6 +18,7 @@ from compilm.optimizers.checks import TextChecks
 from compilm.optimizers.decisions import estimate_json
 from compilm.optimizers.loop import Limits, Outcome, Search
 from compilm.optimizers.propose.base import Scene
+from compilm.optimizers.race import BLOCK
 from compilm.optimizers.recipes import Recipe
 from compilm.optimizers.rollout import Rollout
 
@@ -28,6 +31,7 @@ class Say:
     """A move: new instructions, the same each time unless they end in a number sign."""
 
     text: str
+    asks: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -153,6 +157,7 @@ def test_frozen_predictors_are_never_handed_to_a_move() -> None:
     @dataclass(frozen=True)
     class Look:
         name: str = "look"
+        asks: ClassVar[bool] = False
 
         def __call__(self, scene: Scene) -> Proposal | None:
             tunable.append(scene.tunable)
@@ -195,6 +200,7 @@ class Climb:
     """Proposes one more exclamation mark each time it is asked; several at once are equal."""
 
     name = "climb"
+    asks = False
     asked = 0
 
     def __call__(self, scene: Scene) -> Proposal | None:
@@ -208,6 +214,7 @@ class Dull:
     """Proposes what changes nothing."""
 
     name = "dull"
+    asks = False
     asked = 0
 
     def __call__(self, scene: Scene) -> Proposal | None:
@@ -251,6 +258,59 @@ def test_a_refused_proposal_leaves_its_place_in_the_opening_to_the_next_move() -
         assert len(made.records("refused")) == 2
 
 
+@dataclass(frozen=True)
+class Show:
+    """A move: so many demonstrations, without a question to anybody."""
+
+    count: int
+    name: str = "show"
+    asks: ClassVar[bool] = False
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        demos = tuple({"text": e.text, "label": e.label} for e in list(scene.train)[: self.count])
+        return Proposal(self.name, {p.path: replace(p, demos=demos) for p in scene.tunable})
+
+
+def test_while_a_proposer_answers_the_race_of_what_needs_none_begins() -> None:
+    shown, begun = count(1), threading.Event()
+
+    def reply(request: lm15.Request) -> Any:
+        if len(request.messages) > 1 and next(shown) == BLOCK:
+            begun.set()
+        return worlds.reply(request)
+
+    @dataclass(frozen=True)
+    class Wait(Say):
+        """Good instructions that come once the other's first block is on its way."""
+
+        def __call__(self, scene: Scene) -> Proposal | None:
+            assert begun.wait(timeout=20)
+            return super().__call__(scene)
+
+    with bench(lm=worlds.scripted_lm(reply), concurrency=16) as made:
+        outcome = search(made, Recipe((Wait(GOOD.text), Show(2)), (FLAT,), patience=0)).run()
+        assert [c.move for c in outcome.evidence.candidates[:3]] == ["baseline", "say", "show"]
+        cells = [(body["candidate"], body["example"]) for body in made.records("rollout")]
+        assert len(cells) == len(set(cells)) == made.meter.spent().rollouts
+
+
+def test_where_budget_is_scarce_nothing_is_begun_before_the_proposer_answered() -> None:
+    begun: list[int] = []
+
+    @dataclass(frozen=True)
+    class Look(Say):
+        """Good instructions; notes what was begun before they came."""
+
+        def __call__(self, scene: Scene) -> Proposal | None:
+            executor = made.evaluator.executor
+            begun.append(len(executor._later) + len(executor._early))
+            return super().__call__(scene)
+
+    with bench(budget=Budget(rollouts=100), concurrency=16) as made:
+        search(made, Recipe((Look(GOOD.text), Show(2)), (FLAT,), width=12)).run()
+    assert begun == [0]
+
+
 def test_what_a_proposer_was_shown_is_neither_raced_nor_counted() -> None:
     @dataclass(frozen=True)
     class Peek:
@@ -258,6 +318,7 @@ def test_what_a_proposer_was_shown_is_neither_raced_nor_counted() -> None:
 
         ids: frozenset[str]
         name: str = "peek"
+        asks: ClassVar[bool] = True
 
         def __call__(self, scene: Scene) -> Proposal | None:
             proposal = GOOD(scene)

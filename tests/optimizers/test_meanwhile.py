@@ -83,6 +83,17 @@ def test_whoever_asks_waits_for_what_is_in_flight() -> None:
         assert len(examples_of(made, "test")) == 1
 
 
+def test_what_is_not_held_for_the_end_comes_first() -> None:
+    with bench(concurrency=4) as made:
+        made.evaluator.meanwhile(cells(made, 0, 1, 2), "test", held=True)
+        made.evaluator.meanwhile(cells(made, 7, 8), "val")
+        made.evaluator.run(cells(made, 0), "val")
+        wait(made.evaluator.executor._early.values())
+        ids = made.job.val.ids
+        assert set(examples_of(made, "val")) == {ids[0], ids[7], ids[8]}
+        assert examples_of(made, "test") == [made.job.test.ids[0]]
+
+
 def test_what_fails_meanwhile_fails_for_who_asks_for_it() -> None:
     def metric(gold: Any, pred: Any, trace: Any = None) -> Any:
         return "good" if gold.text == "text number 2000" else 1.0
@@ -98,7 +109,7 @@ def test_what_fails_meanwhile_fails_for_who_asks_for_it() -> None:
 def test_it_may_use_the_calls_that_are_held_for_it_and_no_others() -> None:
     with bench(budget=Budget(calls=5), concurrency=4) as made:
         made.calls.ledger.hold(2)
-        made.evaluator.meanwhile(cells(made, 0, 1), "test")
+        made.evaluator.meanwhile(cells(made, 0, 1), "test", held=True)
         made.evaluator.run(cells(made, 0, 1), "val")
         made.evaluator.run(cells(made, 2), "val")
         made.evaluator.run(cells(made, 0, 1), "test")
