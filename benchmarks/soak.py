@@ -132,7 +132,7 @@ def _told(title: str, count: int, run: Callable[[int], list[str]]) -> int:
         wrong += found
         for line in found:
             print(f"  {line}", flush=True)
-    print(f"{title}: {count} done, {len(wrong)} wrong", flush=True)
+    print(f"{title}: {count}, {len(wrong)} wrong", flush=True)
     return len(wrong)
 
 
@@ -148,7 +148,7 @@ def main() -> int:
     chance = random.Random(asked.seed)
     kinds = list(_KINDS)
     wrong = _told(
-        "cuts", asked.cuts // 5, lambda n: cut(kinds[n % len(kinds)], asked.seed + n, chance)
+        "compiles cut five times each", asked.cuts // 5, lambda n: cut(kinds[n % len(kinds)], asked.seed + n, chance)
     )
     wrong += _told("budgets", asked.budgets, lambda n: bounded(asked.seed + n, chance))
     return 1 if wrong else 0
