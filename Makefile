@@ -60,7 +60,8 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# A worker for each core and one more, as some tests wait for servers; WORKERS=0 runs all in one process, as a bare pytest does.
+# A worker for each core and one more, as some tests wait for servers; WORKERS=0 runs all in one
+# process, as a bare pytest does.
 unit: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
