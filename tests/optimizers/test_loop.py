@@ -303,10 +303,10 @@ def test_where_budget_is_scarce_nothing_is_begun_before_the_proposer_answered() 
 
         def __call__(self, scene: Scene) -> Proposal | None:
             executor = made.evaluator.executor
-            begun.append(len(executor._later) + len(executor._early))
+            begun.append(len(executor._soon) + len(executor._early))
             return super().__call__(scene)
 
-    with bench(budget=Budget(rollouts=100), concurrency=16) as made:
+    with bench(budget=Budget(rollouts=70), concurrency=16) as made:
         search(made, Recipe((Look(GOOD.text), Show(2)), (FLAT,), width=12)).run()
     assert begun == [0]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..canonical import text_digest
-from ..database_file import make_database
+from ..database_file import make_database, use_wal
 from ..errors import JournalError
 from .record import Record, Watched, dump, dumped, is_claimed
 
@@ -55,6 +55,7 @@ class SqliteJournal(Watched):
         try:
             db.execute("PRAGMA synchronous=NORMAL")
             self._check_format(db)
+            use_wal(db)
         except sqlite3.Error as error:
             db.close()
             raise JournalError(

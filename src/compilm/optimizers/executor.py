@@ -67,6 +67,10 @@ class Executor(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """What was to be made meanwhile, is not held and has not begun will not be asked for."""
+        ...
+
     def close(self) -> None:
         """Let go of what it holds."""
         ...
@@ -101,7 +105,8 @@ class LocalExecutor:
         self._ready: OrderedDict[str, _Ready] = OrderedDict()
         self._adapter = rendered(dspy.settings.adapter or dspy.ChatAdapter())
         self._concurrency = concurrency
-        self._later: dict[tuple[str, str, int], Callable[[], None]] = {}
+        self._soon: dict[tuple[str, str, int], Callable[[], None]] = {}
+        self._later: dict[tuple[str, str, int], Callable[[], None]] = {}  # held for the end
         self._early: dict[tuple[str, str, int], Future[None]] = {}
 
     def rollouts(self, work: Sequence[Work], made: Callable[[Rollout], None]) -> None:
@@ -111,9 +116,12 @@ class LocalExecutor:
     def side_by_side(self, tasks: Iterable[Callable[[], T]]) -> list[T]:
         """See `Executor`; each task begins before the next is asked for, which may take a while."""
         futures = [self._submit(task) for task in tasks]
-        for _ in range(min(len(self._later), -len(futures) % self._concurrency)):
-            cell = next(iter(self._later))
-            self._early[cell] = self._submit(self._later.pop(cell))
+        for _ in range(-len(futures) % self._concurrency):
+            for waiting in (self._soon, self._later):
+                if waiting:
+                    cell = next(iter(waiting))
+                    self._early[cell] = self._submit(waiting.pop(cell))
+                    break
         wait(futures)
         _raise_first(futures)
         return [future.result() for future in futures]
@@ -132,8 +140,11 @@ class LocalExecutor:
 
             return early if held else asked
 
-        tasks = {_cell(one): task(one) for one in work}
-        self._later = {**self._later, **tasks} if held else {**tasks, **self._later}
+        (self._later if held else self._soon).update((_cell(one), task(one)) for one in work)
+
+    def forget(self) -> None:
+        """See `Executor`."""
+        self._soon.clear()
 
     def close(self) -> None:
         """Let the worker threads go, when what is in flight is in the journal."""
@@ -149,6 +160,7 @@ class LocalExecutor:
 
     def _made_early(self, one: Work) -> bool:
         """Whether this was made meanwhile; what failed so is made again, and says why."""
+        self._soon.pop(_cell(one), None)
         self._later.pop(_cell(one), None)
         future = self._early.pop(_cell(one), None)
         return future is not None and future.exception() is None

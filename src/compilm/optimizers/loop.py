@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..datasets import DataSet
 from ..metrics.stats import Estimate
@@ -146,7 +147,7 @@ class Search:
         while moves and len(children) < wanted:  # a refused proposal leaves its place to the next
             tried, moves = moves[: wanted - len(children)], moves[wanted - len(children) :]
             arms = [Arm(move) for move in tried]
-            children += self._proposals.made(self.best, arms, self._begin_race)
+            children += self._proposals.made(self.best, arms, partial(self._begin_race, wanted))
         self._race([child for child, _ in children], "opening")
         return ""
 
@@ -167,7 +168,8 @@ class Search:
     def _round(self, bandit: Bandit, arms: Sequence[Arm]) -> bool:
         """One race of what the arms propose; what came of each is learned."""
         before = self.best
-        children = self._proposals.made(before, arms, self._begin_race)
+        begin = partial(self._begin_race, len(arms))
+        children = self._proposals.made(before, arms, begin)
         self._race([child for child, _ in children], "race")
         idle = list(arms)  # one arm may be tried more than once, and each try counts
         for child, arm in children:
@@ -204,13 +206,14 @@ class Search:
             afford=self._fits,
             may_win=self._keeps,
         )
+        self._evaluator.executor.forget()
         winners = [c.candidate for c in comparisons if c.outcome == "won"]
         self.best = winners[0] if winners else self.best
         self._decisions.compared(comparisons, phase, self.best)
 
-    def _begin_race(self, child: Candidate) -> None:
+    def _begin_race(self, racers: int, child: Candidate) -> None:
         """The first block of its race, while a proposer answers; not where budget gets scarce."""
-        if self._affordable(self._recipe.width):
+        if self._affordable(racers):
             work = [(child, index) for index in self._order_for(child)[:BLOCK]]
             self._evaluator.meanwhile(work, "val")
 

@@ -112,7 +112,8 @@ def _message_text(message: lm15.Message) -> str:
     if known is not None and known[0] is message:
         return known[1]
     text = canonical.dumps(message_to_dict(message))
-    if len(text) <= _LONGEST_TEXT:
+    is_text = all(type(part) is lm15.TextPart for part in message.parts)  # others can change
+    if is_text and len(text) <= _LONGEST_TEXT:
         if len(_TEXTS) >= _MOST_TEXTS:
             _TEXTS.clear()
         _TEXTS[id(message)] = message, text

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..canonical import text_digest
-from ..database_file import make_database
+from ..database_file import make_database, use_wal
 
 __all__ = ["VectorCache"]
 
@@ -37,6 +37,7 @@ class VectorCache:
         self._lock = threading.Lock()  # protects the connection
         make_database(Path(path))
         self._database = sqlite3.connect(path, timeout=10.0, check_same_thread=False)
+        use_wal(self._database)
         self._database.execute("pragma synchronous = normal")
         self._database.execute(_TABLE)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..database_file import make_database
+from ..database_file import make_database, use_wal
 from ..errors import JournalError, MissingExtra
 from ..journal.postgres import connected
 
@@ -51,14 +51,14 @@ class SqliteTable:
         self._lock = threading.Lock()  # protects the connection
         self._path = str(path)
         try:
-            if self._path != ":memory:":
-                make_database(Path(path))
+            make_database(Path(path))
             self._db = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, timeout=30.0
             )
             self._db.row_factory = sqlite3.Row
             for statement in (_CREATE, _INDEX):
                 self._db.execute(statement)
+            use_wal(self._db)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
                 f"cannot keep reviews in {self._path!r}: {error}; name another file"

@@ -21,6 +21,7 @@ _FAMILIES = (
     "Roboto", "Noto Sans", "Open Sans", "Liberation Sans", "Arial", "Helvetica", "Segoe UI",
     "Ubuntu", "DejaVu Sans",
 )  # fmt: skip
+_MOST_ZOOM = 8  # the picture is made in memory, and grows with the square
 _VARIABLE = re.compile(r'="var\(--[\w-]+,([^()"]*)\)"')
 _BLANK = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 _WORD = _BLANK.replace("/>", '><text y="9">x</text></svg>')
@@ -35,7 +36,8 @@ def png_of(drawing: str, *, zoom: float = 2.0, font: str = "") -> bytes:
 
     Raises:
         MissingExtra: resvg-py is not installed.
-        UsageError: the words have no font here; the drawing is no SVG; `zoom` is not above 0.
+        UsageError: the words have no font here; the drawing is no SVG; `zoom` is not above 0, or
+            above 8.
 
     >>> from compilm.graphs import END, Graph
     >>> from compilm.views.graphs import graph_drawing
@@ -43,6 +45,8 @@ def png_of(drawing: str, *, zoom: float = 2.0, font: str = "") -> bytes:
     >>> png_of(graph_drawing(outline))[1:4]
     b'PNG'
     """
+    if not 0 < zoom <= _MOST_ZOOM:
+        raise UsageError(f"zoom is above 0 and at most {_MOST_ZOOM}, not {zoom:g}")
     render = _renderer(font)
     if render(_WORD) == render(_BLANK):
         raise UsageError(_no_font(font))

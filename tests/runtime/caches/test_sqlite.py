@@ -96,11 +96,13 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_was(path: Path) -> N
     assert len(list(path.parent.iterdir())) == 1
 
 
-def test_an_empty_file_is_told(path: Path) -> None:
+def test_an_empty_file_becomes_a_store_and_keeps_its_mode(path: Path) -> None:
     path.parent.mkdir()
-    path.touch()
-    with pytest.raises(ConfigError, match="is empty: name another file"):
-        SQLiteStore(path)
+    path.touch(mode=0o640)
+    with closing(SQLiteStore(path)) as store:
+        store.put("k", b"v")
+        assert store.get("k") == b"v"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("cut", [0.5, 1.0])

@@ -1,15 +1,19 @@
-"""Answers as the lean client in tasks reads them: every form, every cut, every excess."""
+"""Answers as the lean client reads them: every form, every cut, every excess."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from tests.runtime.engines.loopback import OK, Loopback, Talk, asked, client, in_turn, settled
 from tests.runtime.engines.loopback import with_length as sized
 
+from compilm.clock import SYSTEM_CLOCK
 from compilm.runtime.engines import lean_parsing
+from compilm.runtime.engines.lean_http import Exchange, SyncHttp
 from compilm.runtime.engines.lean_tasks import AsyncHttp
 from compilm.runtime.engines.wire import WireFailure
 
@@ -47,7 +51,34 @@ async def streamed(http: AsyncHttp, body: bytes = b"{}") -> tuple[int, bytes]:
         return exchange.status, await exchange.read()
 
 
-ways = pytest.mark.parametrize("way", [whole, streamed])
+_THREADS: WeakKeyDictionary[AsyncHttp, SyncHttp] = WeakKeyDictionary()
+
+
+async def in_thread(
+    http: AsyncHttp, body: bytes, read: Callable[[Exchange], bytes]
+) -> tuple[int, bytes]:
+    """Ask the same address by the client's half for threads."""
+    if http not in _THREADS:
+        _THREADS[http] = SyncHttp(http._route.to.geturl(), 4, SYSTEM_CLOCK)
+    sync = _THREADS[http]
+
+    def ask() -> tuple[int, bytes]:
+        head, end = sync.head("/v1", {"accept": "a/b"}), SYSTEM_CLOCK.now() + 20
+        with sync.post(head, body, end) as exchange:
+            return exchange.status, read(exchange)
+
+    return await asyncio.to_thread(ask)
+
+
+async def threaded(http: AsyncHttp, body: bytes = b"{}") -> tuple[int, bytes]:
+    return await in_thread(http, body, Exchange.read)
+
+
+async def threaded_stream(http: AsyncHttp, body: bytes = b"{}") -> tuple[int, bytes]:
+    return await in_thread(http, body, lambda exchange: b"".join(exchange.chunks()))
+
+
+ways = pytest.mark.parametrize("way", [whole, streamed, threaded, threaded_stream])
 
 
 @ways
@@ -63,6 +94,17 @@ def test_every_form_of_an_answer_is_read_to_its_end(form: str, packets: str, way
             for _ in range(2):
                 assert await way(http) == (204 if form == "204" else 200, body)
             assert server.connections == (1 if goes_on else 2)
+
+    asyncio.run(run())
+
+
+def test_what_follows_a_body_is_no_header() -> None:
+    raw = CHUNKED + b"3\r\nyes\r\n0\r\nretry-after: 99\r\n\r\n"
+
+    async def run() -> None:
+        async with Loopback(in_turn([raw])) as server, client(server.url) as http:
+            answer = await http.post(http.head("/v1", {}), b"{}")
+            assert answer.headers == {"transfer-encoding": "chunked"}
 
     asyncio.run(run())
 

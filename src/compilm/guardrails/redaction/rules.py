@@ -91,10 +91,11 @@ class Rules:
 
     def __call__(self, text: str) -> tuple[Finding, ...]:
         """The findings at or above the threshold, in the order of the text, none overlapping."""
-        return self._seen.found(text, self._find)
+        # What others' detectors find may change: a list that grows, a service that was down.
+        return self._find(text) if self.others else self._seen.found(text, self._find)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Rules, (self.level, self.kinds, self.others, self.keep)
+        return type(self), (self.level, self.kinds, self.others, self.keep)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Rules:
         return self

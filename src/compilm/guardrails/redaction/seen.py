@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable
 
 from .finding import Finding
@@ -12,12 +11,13 @@ from .finding import Finding
 __all__ = ["Seen"]
 
 _SALT = os.urandom(16)  # of this process: what is kept cannot be compared with guesses elsewhere
+_FINDINGS = 100  # of one text, at most: what is kept must stay small
 
 
 class Seen:
-    """Findings by a salted digest of their text: of `most` texts, those that came first go first.
+    """Findings by a salted digest of their text: when there are `most`, the older half goes.
 
-    A program hides the same message before each of its predictors. Safe under threads.
+    A program hides the same message before each of its predictors. Safe under threads and forks.
 
     >>> calls: list[str] = []
     >>> seen = Seen()
@@ -28,20 +28,20 @@ class Seen:
     """
 
     def __init__(self, most: int = 2048) -> None:
-        self._lock = threading.Lock()  # protects what follows
-        self._found: dict[bytes, tuple[Finding, ...]] = {}
+        self._found: dict[bytes, tuple[Finding, ...]] = {}  # each use of it is atomic
         self._most = most
 
     def found(self, text: str, find: Callable[[str], tuple[Finding, ...]]) -> tuple[Finding, ...]:
         """What `find` finds in the text, or found before."""
         data = text.encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(data, digest_size=16, salt=_SALT).digest()
-        with self._lock:
-            findings = self._found.get(key)
-        if findings is None:
-            findings = find(text)
-            with self._lock:
-                self._found[key] = findings
-                while len(self._found) > self._most:
-                    del self._found[next(iter(self._found))]
+        known = self._found.get(key)
+        if known is not None:
+            return known
+        findings = find(text)
+        if len(findings) <= _FINDINGS:
+            if len(self._found) >= self._most:
+                for old in list(self._found)[: self._most // 2]:
+                    self._found.pop(old, None)
+            self._found[key] = findings
         return findings

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...clock import SYSTEM_CLOCK, Clock
-from ...database_file import make_database
+from ...database_file import make_database, use_wal
 from ...errors import ConfigError, UsageError
 
 __all__ = ["SQLiteStore"]
@@ -192,6 +192,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise ConfigError(f"cannot open the cache {str(path)!r}: {error}; name another") from error
     try:
         _check(db, path)
+        use_wal(db)
         db.execute("PRAGMA synchronous=NORMAL")
     except sqlite3.OperationalError:  # locked, or the disk is full: it is no other file for that
         db.close()
@@ -212,8 +213,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if mark != _APPLICATION:
         names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        told = f"an SQLite file of something else (tables {sorted(names)})" if names else "empty"
-        raise ConfigError(f"{str(path)!r} is {told}: name another file for the cache")
+        raise ConfigError(
+            f"{str(path)!r} is an SQLite file of something else (tables {sorted(names)}): name"
+            " another file for the cache"
+        )
     if version > _FORMAT:
         raise ConfigError(
             f"{str(path)!r} was written by a later version (format {version}, this one reads"

@@ -60,9 +60,9 @@ class Exchange(Parsing):
         """From here on, reads are bounded by this second of the clock."""
         self._end = end
 
-    @property
-    def reusable(self) -> bool:
-        """Whether the answer came whole and the connection may serve another request."""
+    def over(self) -> bool:
+        """No more is read; whether it came whole and the connection may serve another request."""
+        self._parser = None  # it knows this object
         return self._done and self._kept
 
     def _taken(self) -> list[bytes]:
@@ -121,7 +121,7 @@ class SyncHttp:
             raise WireFailure("transport", type(error).__name__) from None
         finally:
             if sock is not None:
-                if exchange is not None and exchange.reusable:
+                if exchange is not None and exchange.over():
                     self._idle.append(sock)
                 else:
                     sock.close()

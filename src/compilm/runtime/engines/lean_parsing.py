@@ -66,6 +66,11 @@ class Parsing:
         if not self._headed and self._came > HEAD:
             raise WireFailure("malformed", "its head is too long")
 
+    def _grew(self, size: int) -> None:
+        self._size += size
+        if self._size > WHOLE:
+            raise WireFailure("malformed", "its body is too long")
+
     def _closes(self) -> bool:
         """Whether the end of the connection, which came, is the end of the answer's body."""
         return self._headed and not any(map(_frames, self.fields))
@@ -78,8 +83,11 @@ class Parsing:
             raise WireFailure("malformed", "there is an answer too much")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header came."""
-        self.fields.append((name, value))
+        """A header came; what follows a body is counted with it, and nothing else."""
+        if self._headed:
+            self._grew(len(name) + len(value))
+        else:
+            self.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -91,9 +99,7 @@ class Parsing:
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body came."""
-        self._size += len(data)
-        if self._size > WHOLE:
-            raise WireFailure("malformed", "its body is too long")
+        self._grew(len(data))
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
