@@ -148,7 +148,9 @@ def main() -> int:
     chance = random.Random(asked.seed)
     kinds = list(_KINDS)
     wrong = _told(
-        "compiles cut five times each", asked.cuts // 5, lambda n: cut(kinds[n % len(kinds)], asked.seed + n, chance)
+        "compiles cut 5 times",
+        asked.cuts // 5,
+        lambda n: cut(kinds[n % len(kinds)], asked.seed + n, chance),
     )
     wrong += _told("budgets", asked.budgets, lambda n: bounded(asked.seed + n, chance))
     return 1 if wrong else 0

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from dspy.lm15 import Request
+from dspy.lm15 import Message, Request
 
 from .response import Turn
 
@@ -16,6 +16,8 @@ __all__ = ["Asked"]
 _FIELD = re.compile(r"^\d+\. `(\w+)`", re.MULTILINE)
 _OUTPUTS = "Your output fields are:"
 _KEPT = 512  # system texts kept read
+_TEXTS: dict[int, tuple[Message, str]] = {}
+_MOST_TEXTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,20 @@ class Asked:
         system = request.system
         if not isinstance(system, str):
             system = "".join(getattr(part, "text", "") for part in system or ())
-        turns = tuple((message.role, message.text or "") for message in request.messages)
+        turns = tuple((message.role, _text(message)) for message in request.messages)
         told = "\n\0".join([system, *(text for _, text in turns)])
         key = hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
         return cls(system, turns, *_fields(system), key, len(told))
+
+
+def _text(message: Message) -> str:
+    """The text of a message; demonstrations come as the same objects, call after call."""
+    known = _TEXTS.get(id(message))
+    if known is None or known[0] is not message:
+        if len(_TEXTS) >= _MOST_TEXTS:
+            _TEXTS.clear()
+        known = _TEXTS[id(message)] = message, message.text or ""
+    return known[1]
 
 
 @lru_cache(maxsize=_KEPT)

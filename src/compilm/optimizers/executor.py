@@ -23,7 +23,7 @@ from ..datasets import DataSet
 from ..errors import ContractError, RunStopped
 from ..metrics import Metric, Score
 from ..programs import models
-from ..programs.nearest import scoring
+from ..programs.nearest import scored
 from ..programs.predictors import applied, predictors
 from ..programs.rendering import rendered
 from ..programs.roles import DEFAULT_ROLE
@@ -31,6 +31,7 @@ from ..programs.veils import Veil, veil_maker
 from .calls import SCOPE, Scope
 from .candidate import Candidate
 from .guard import Guard
+from .hearing import Heard, mark_modules
 from .records import Writer
 from .rollout import Rollout, Step
 
@@ -190,16 +191,14 @@ class LocalExecutor:
         # Pools are made of train examples, which must not see themselves; val and test run as
         # they will be served.
         asked = data[index] if split == "train" else None
-        with (
-            dspy.context(
-                lm=self._lm,
-                adapter=self._adapter,
-                trace=trace,
-                callbacks=[*(dspy.settings.callbacks or []), self._guard],
-                disable_history=True,
-                usage_tracker=None,
-            ),
-            scoring(asked),
+        with dspy.context(
+            lm=self._lm,
+            adapter=self._adapter,
+            trace=trace,
+            callbacks=Heard([*(dspy.settings.callbacks or []), self._guard]),
+            disable_history=True,
+            usage_tracker=None,
+            **scored(asked),
         ):
             held = split == "test"
             attempt = self._attempt(ready.program, data[index], data.ids[index], held=held)
@@ -278,6 +277,7 @@ class _Ready:
     __slots__ = ("paths", "program", "veil_maker")
 
     def __init__(self, program: dspy.Module) -> None:
+        mark_modules(program)
         self.program = program
         self.paths = {id(predictor): path for path, predictor in predictors(program).items()}
         self.veil_maker = veil_maker(program)

@@ -26,7 +26,16 @@ from .demos import as_declared
 from .types import type_text
 from .words import Features, features
 
-__all__ = ["EMBEDDER", "EMBEDDERS", "Chooser", "Index", "scoring", "text_fields", "words_v1"]
+__all__ = [
+    "EMBEDDER",
+    "EMBEDDERS",
+    "Chooser",
+    "Index",
+    "scored",
+    "scoring",
+    "text_fields",
+    "words_v1",
+]
 
 EMBEDDER: Final = "words-v1"
 
@@ -111,8 +120,17 @@ def scoring(example: Mapping[str, Any] | None) -> AbstractContextManager[None]:
     >>> with scoring({"question": "2+2?", "answer": "4"}):
     ...     pass
     """
-    context: AbstractContextManager[None] = dspy.context(**{_SCORED: example})
+    context: AbstractContextManager[None] = dspy.context(**scored(example))
     return context
+
+
+def scored(example: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The setting of DSPy by which `scoring` says so, for a context that sets more.
+
+    >>> len(scored(None))
+    1
+    """
+    return {_SCORED: example}
 
 
 class Chooser:
