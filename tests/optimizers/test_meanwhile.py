@@ -94,6 +94,17 @@ def test_what_is_not_held_for_the_end_comes_first() -> None:
         assert examples_of(made, "test") == [made.job.test.ids[0]]
 
 
+def test_what_is_forgotten_is_not_made_and_what_is_held_stays() -> None:
+    with bench(concurrency=4) as made:
+        made.evaluator.meanwhile(cells(made, 0, 1), "test", held=True)
+        made.evaluator.meanwhile(cells(made, 7, 8), "val")
+        made.evaluator.executor.forget()
+        made.evaluator.run(cells(made, 0), "val")
+        wait(made.evaluator.executor._early.values())
+        assert examples_of(made, "val") == [made.job.val.ids[0]]
+        assert set(examples_of(made, "test")) == set(made.job.test.ids[:2])
+
+
 def test_what_fails_meanwhile_fails_for_who_asks_for_it() -> None:
     def metric(gold: Any, pred: Any, trace: Any = None) -> Any:
         return "good" if gold.text == "text number 2000" else 1.0

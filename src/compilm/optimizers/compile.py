@@ -93,6 +93,7 @@ def _compiled(session: Session, interrupted: Callable[[], None]) -> CompileResul
                 outcome = search.run()
             except RunStopped as stop:
                 outcome = search.outcome(ended(stop))
+            session.executor.forget()  # a stop may leave a race that was to come
             _check_program(session, outcome)
             proof = prove(session, outcome, size)
     finally:
