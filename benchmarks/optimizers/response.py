@@ -71,13 +71,13 @@ class Responses:
             for case in world.cases:
                 self._rules[step, case.number, list(case.rules[step])] = 1.0
         self.probabilities = lru_cache(maxsize=_KEPT)(self._probabilities)
-        self._met: dict[Prompt, bool] = {}  # prompts asked for once, in the order they came
+        self._met: dict[Prompt, None] = {}  # prompts that came, in their order
 
     def probability(self, prompt: Prompt, case: int) -> float:
         """The probability of one case; a prompt that comes again is worked out for all of them."""
-        if self._met.setdefault(prompt, False):
+        if prompt in self._met:
             return float(self.probabilities(prompt)[case])
-        self._met[prompt] = True
+        self._met[prompt] = None
         while len(self._met) > _KEPT:
             self._met.pop(next(iter(self._met)), None)
         return float(self._probabilities(prompt, case)[0])
