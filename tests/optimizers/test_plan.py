@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from compilm.optimizers.budget import Budget
 from compilm.optimizers.plan import Plan, plan_job
+from compilm.optimizers.power import power_of
 from compilm.runtime.embedded import embedded_lm
 
 from . import worlds
@@ -109,3 +110,26 @@ def test_only_held_out_examples_that_the_budget_allows_are_counted_as_proof(budg
         4 * (1 if budget.calls is None else len(worlds.job().predictors))
     )
     assert found.minimum_detectable > large.minimum_detectable
+
+
+def test_the_plan_tells_what_is_proven_and_what_ships() -> None:
+    found = plan_job(worlds.job(sizes=(10, 10, 300), budget=Budget(rollouts=2000)))
+    assert found.power == power_of(0.05, 300)
+    assert found.to_json()["power"] == found.power._asdict()
+    assert "prove a true gain of 0.098 in 80 % or more, of 0.050 in 20% (and ship it in 67%)" in (
+        str(found)
+    )
+
+
+def test_too_few_held_out_examples_are_told() -> None:
+    found = plan_job(worlds.job(sizes=(10, 10, 9)))
+    assert found.power == (0.0, power_of(0.05, 9).shipped)
+    assert "9 held-out examples are too few to prove a gain" in str(found)
+
+
+def test_examples_of_one_group_may_count_as_one() -> None:
+    job = worlds.job(sizes=(10, 10, 40))
+    groups = tuple(str(n // 2) for n in range(40))
+    found = plan_job(replace(job, test=replace(job.test, groups=groups)))
+    assert found.power.proven == pytest.approx(power_of(0.05, 20).proven, abs=0.001)
+    assert found.minimum_detectable > plan_job(job).minimum_detectable

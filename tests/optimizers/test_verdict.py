@@ -11,9 +11,9 @@ from compilm.artifact import Predictor
 from compilm.errors import UsageError
 from compilm.metrics import Score
 from compilm.optimizers.candidate import Candidate
+from compilm.optimizers.confirmation import Confirmation, confirm
 from compilm.optimizers.evidence import Evidence
 from compilm.optimizers.rollout import Rollout
-from compilm.optimizers.verdict import Confirmation, confirm
 
 from . import worlds
 from .cells import known

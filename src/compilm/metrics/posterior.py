@@ -14,7 +14,6 @@ __all__ = [
     "Posterior",
     "minimum_detectable",
     "posterior_gain",
-    "power",
     "present",
     "probability_better",
 ]
@@ -99,20 +98,6 @@ def minimum_detectable(
         )
     normal = NormalDist()
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * sd / math.sqrt(n)
-
-
-def power(gain: float, n: int, *, sd: float = 0.49, level: float = 0.95) -> float:
-    """The chance that `n` paired examples prove a true gain of `gain`: Phi(gain·√n/sd - z).
-
-    `sd` as in `minimum_detectable`, of which this is the inverse.
-
-    >>> round(power(0.137, 100), 2)
-    0.8
-    """
-    if n < 1 or sd <= 0:
-        raise UsageError(f"n={n!r}, sd={sd!r}: n is 1 or more, sd above 0")
-    normal = NormalDist()
-    return normal.cdf(gain * math.sqrt(n) / sd - normal.inv_cdf((1 + level) / 2))
 
 
 def present(scores: Iterable[SupportsFloat | None]) -> list[float]:

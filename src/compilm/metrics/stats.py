@@ -23,7 +23,6 @@ from .posterior import (
     Posterior,
     minimum_detectable,
     posterior_gain,
-    power,
     present,
     probability_better,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "paired_gain",
     "paired_permutation",
     "posterior_gain",
-    "power",
     "probability_better",
 ]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..metrics.stats import minimum_detectable, power
 from ..prices import Tokens
 from ..programs import models
 from .driven.estimate import rollouts_of
 from .job import Job
+from .power import SD, Power, least_proven, power_of
 from .proof import held_out_of
 from .recipes import recipe
 
@@ -18,6 +19,7 @@ __all__ = ["Plan", "Range", "plan_job"]
 _ANSWER = 120  # tokens of a typical answer of one predictor
 _SECONDS_A_CALL = (0.5, 3.0)  # of a remote model, between quick and slow
 _EMBEDDED_SECONDS = (0.002, 0.02)
+_GAIN = 0.05  # a true gain that one would not want to miss
 
 
 class Range(NamedTuple):
@@ -32,8 +34,9 @@ class Plan:
     """A guess at what a compile takes; the budget caps every figure.
 
     seconds are wall time at the job's concurrency. usd is `None` where the price is unknown.
-    minimum_detectable: the true gain that the held-out examples would prove with a power of 80 %.
-    held_out counts those that the budget allows. power: the chance that they prove a gain of 0.05.
+    held_out counts the test examples that the budget allows. minimum_detectable: the true gain
+    that they prove four times in five; power: the chances that a true gain of 0.05 is proven, and
+    that it is shipped. Both are lower bounds (`compilm.optimizers.power`).
     """
 
     rollouts: Range
@@ -43,14 +46,13 @@ class Plan:
     seconds: Range
     minimum_detectable: float
     held_out: int
-    power: float = 0.0
+    power: Power
     note: str = ""
 
     def to_json(self) -> dict[str, object]:
         """The plan as plain JSON."""
         named = {name: getattr(self, name) for name in self.__slots__}
-        return {k: {"low": v.low, "high": v.high} if isinstance(v, Range) else v
-                for k, v in named.items()}  # fmt: skip
+        return {k: v._asdict() if isinstance(v, (Range, Power)) else v for k, v in named.items()}
 
     def __str__(self) -> str:
         money = (
@@ -63,8 +65,7 @@ class Plan:
                 f"tokens    {self.tokens.low:,.0f} to {self.tokens.high:,.0f}",
                 f"money     {money}",
                 f"time      {_time(self.seconds.low)} to {_time(self.seconds.high)}",
-                f"proof     {self.held_out:,} held-out examples prove a true gain of "
-                f"{self.minimum_detectable:.3f} four times in five, of 0.050 in {self.power:.0%}",
+                f"proof     {_proof(self)}",
                 *([self.note] if self.note else []),
             ]
         )
@@ -89,6 +90,7 @@ def plan_job(job: Job) -> Plan:
         calls = Range(min(calls.low, job.budget.calls), min(calls.high, job.budget.calls))
     bare, shown = _prompt_tokens(job)
     held_out = _held_out(job)
+    sd = SD * math.sqrt(_design_effect(job, held_out))
     tokens = Range(calls.low * (bare + _ANSWER), calls.high * (bare + 16 * shown + _ANSWER))
     if job.budget.tokens is not None:
         tokens = Range(min(tokens.low, job.budget.tokens), min(tokens.high, job.budget.tokens))
@@ -98,9 +100,9 @@ def plan_job(job: Job) -> Plan:
         tokens,
         _usd(job, calls, tokens),
         _seconds(job, calls),
-        minimum_detectable(held_out) if held_out else 1.0,
+        least_proven(held_out, sd=sd),
         held_out,
-        power(0.05, held_out) if held_out else 0.0,
+        power_of(_GAIN, held_out, sd=sd),
         job.notice,
     )
 
@@ -111,6 +113,12 @@ def _held_out(job: Job) -> int:
     if job.budget.calls is not None:
         limits.append(job.budget.calls // len(job.predictors))
     return held_out_of(len(job.test), min(limits)) if limits else len(job.test)
+
+
+def _design_effect(job: Job, held_out: int) -> float:
+    """How many times fewer examples they may be worth: those of one group may all say the same."""
+    groups = len(set(job.test.groups)) if job.test.groups else held_out
+    return max(1.0, held_out / max(groups, 1))
 
 
 def _prompt_tokens(job: Job) -> tuple[float, float]:
@@ -143,6 +151,16 @@ def _seconds(job: Job, calls: Range) -> Range:
     found = Range(calls.low * quick / side_by_side, calls.high * slow / side_by_side)
     cap = job.budget.seconds
     return found if cap is None else Range(min(found.low, cap), min(found.high, cap))
+
+
+def _proof(plan: Plan) -> str:
+    if plan.minimum_detectable == 1:
+        return f"{plan.held_out:,} held-out examples are too few to prove a gain"
+    proven, shipped = plan.power
+    return (
+        f"{plan.held_out:,} held-out examples prove a true gain of {plan.minimum_detectable:.3f} "
+        f"in 80 % or more, of {_GAIN:.3f} in {proven:.0%} (and ship it in {shipped:.0%})"
+    )
 
 
 def _time(seconds: float) -> str:

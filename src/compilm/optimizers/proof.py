@@ -12,12 +12,12 @@ from ..errors import ProviderRejected, RunStopped
 from ..metrics.stats import Estimate, mean_interval
 from ..randomness import rng
 from .candidate import BASELINE, Candidate
+from .confirmation import Confirmation, confirm
 from .decisions import estimate_json
 from .job import Job
 from .loop import Outcome
 from .rollout import Rollout
 from .session import Session
-from .verdict import Confirmation, confirm
 
 __all__ = [
     "Proof",
