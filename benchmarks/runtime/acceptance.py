@@ -52,7 +52,7 @@ def lines(found: Figures) -> Iterator[Line]:
     hosts = None if quiet is None else float(len(quiet["hosts"]))
     yield Line("hosts looked up from import to first answer", "quiet", hosts, 0, form=".0f")
     flight = found.one(part="flight", peer=_OURS)
-    asked = None if flight is None else float(flight["asked"])
+    asked = None if flight is None or "asked" not in flight else float(flight["asked"])
     yield Line("64 equal calls in flight: requests at the provider", "flight", asked, 1, form=".0f")
 
 

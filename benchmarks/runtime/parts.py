@@ -51,13 +51,16 @@ def _load(fleet: Fleet, peer: str, url: str, job: Row, **setup: Any) -> Row:
     return fleet.do(peer, {"job": "load", "setup": {"urls": [url, url], **setup}, **job})
 
 
-def _rows(answer: Row, **columns: Any) -> Iterator[Row]:
-    if answer.get("row") or "error" in answer:
-        yield {**columns, **answer.get("row", {}), **_only(answer, "error")}
-
-
-def _only(answer: Row, *names: str) -> Row:
-    return {name: answer[name] for name in names if name in answer}
+def _rows(answer: Row, *, faults: bool = False, **columns: Any) -> Iterator[Row]:
+    """A load's row; without `faults` one with a failed call is an error, not a figure."""
+    row = answer.get("row") or {}
+    error = answer.get("error")
+    if row.get("failed") and not faults:
+        error = next(iter(row["errors"]))
+    if error is not None:
+        yield {**columns, "error": error}
+    elif row:
+        yield {**columns, **row}
 
 
 def _turned(peers: list[str], number: int) -> list[str]:
@@ -122,8 +125,8 @@ def flight(fleet: Fleet, size: Size) -> Iterator[Row]:
         for place, peer in enumerate(fleet.peers):
             job = {"calls": 64, "width": 64, "same": True, "warm": False}
             answer = _load(fleet, peer, there.urls[place], job, cache="memory")
-            if "row" in answer:
-                yield {"part": "flight", "peer": peer, "asked": there.asked()[place]}
+            for row in _rows(answer, part="flight", peer=peer):
+                yield row if "error" in row else {**row, "asked": there.asked()[place]}
 
 
 def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
@@ -144,7 +147,7 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
                 job = {"job": "load", "setup": setup, "calls": calls, "width": 50, "warm": False}
                 answer, attempts = fleet.do(peer, job), sum(there.asked())
             columns = {"part": "mix", "peer": peer, "round": number, "attempts": attempts}
-            yield from _rows(answer, **columns)
+            yield from _rows(answer, faults=True, **columns)
 
 
 def _warmed(fleet: Fleet, peers: list[str]) -> None:

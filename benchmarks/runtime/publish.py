@@ -155,10 +155,6 @@ def _hits(found: Figures) -> str:
     rows = []
     for peer, title in _peers(found, "hits"):
         at = {"part": "hits", "peer": peer}
-        if found.total("failed", **at):
-            failure = next(iter(found.where(**at)[-1]["errors"]))
-            rows.append([title, f"fails: `{failure}`", ""])
-            continue
         ratio = found.ratio("cpu_us", "ours", peer, part="hits")
         shown = "" if ratio is None else f"{ratio:.3f}"
         rows.append([title, _number(found.median("cpu_us", **at)), shown])
@@ -209,8 +205,10 @@ def _switch(found: Figures) -> str:
 
 
 def _flight(found: Figures) -> str:
-    asked = {peer: found.one(part="flight", peer=peer) for peer in PEERS}
-    rows = [[PEERS[p][0], str(row["asked"])] for p, row in asked.items() if row is not None]
+    rows = [
+        [title, str((found.one(part="flight", peer=peer) or {}).get("asked", ""))]
+        for peer, title in _peers(found, "flight")
+    ]
     return _table(["", "requests"], rows)
 
 
@@ -223,8 +221,15 @@ def _quiet(found: Figures) -> str:
 
 
 def _peers(found: Figures, part: str) -> list[tuple[str, str]]:
-    """Those with rows in a part, and what people call them."""
-    return [(peer, title) for peer, (title, _) in PEERS.items() if found.one(part=part, peer=peer)]
+    """Those with rows in a part, and what people call them; with what failed, if anything did."""
+    names = []
+    for peer, (title, _) in PEERS.items():
+        rows = found.where(part=part, peer=peer)
+        failures = sorted({row["error"] for row in rows if "error" in row})
+        told = ", ".join(f"`{failure}`" for failure in failures)
+        if rows:
+            names.append((peer, f"{title}, fails: {told}" if told else title))
+    return names
 
 
 def _ended(row: dict[str, Any] | None, fault: str = "") -> str:

@@ -65,6 +65,8 @@ def _part(fleet: Fleet, size: Size, part: str, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     print(f"{part}: {len(rows)} rows in {seconds:.0f} s", file=sys.stderr, flush=True)
+    for peer, error in sorted({(row["peer"], row["error"]) for row in rows if "error" in row}):
+        print(f"{part}: {peer} fails, {error}", file=sys.stderr, flush=True)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,9 +14,10 @@ from xml.etree import ElementTree
 import pytest
 from benchmarks.runtime.acceptance import lines
 from benchmarks.runtime.figures import Figures
+from benchmarks.runtime.fleet import Fleet
 from benchmarks.runtime.load import in_tasks, in_threads
 from benchmarks.runtime.lookups import looked_up
-from benchmarks.runtime.parts import PARTS
+from benchmarks.runtime.parts import PARTS, Size, flight, load
 from benchmarks.runtime.publish import chart, main, page
 from benchmarks.runtime.run import main as run
 from benchmarks.runtime.server import LoopbackProviders
@@ -129,8 +133,8 @@ def test_a_load_asks_each_question_once_and_counts_what_failed() -> None:
     tasks = asyncio.run(in_tasks(ask, asked, 4))
     threads = in_threads(lambda q: asyncio.run(ask(q)), asked, 4)
     assert sorted(seen) == sorted(asked * 2)
-    for load in (tasks, threads):
-        assert (load.calls, len(load.seconds), dict(load.errors)) == (10, 10, {"ValueError": 1})
+    for done in (tasks, threads):
+        assert (done.calls, len(done.seconds), dict(done.errors)) == (10, 10, {"ValueError": 1})
 
 
 def test_cpu_of_a_load_is_that_of_this_process() -> None:
@@ -154,6 +158,30 @@ def test_a_run_measures_ours_and_is_published(tmp_path: Path) -> None:
     assert found.total("failed", part="load", peer="ours") == 0
     assert {row["width"] for row in found.where(part="load", peer="ours")} == {1, 32, 256}
     assert "compilm" in (tmp_path / "benchmarks-runtime.md").read_text("utf-8")
+
+
+def test_a_load_of_which_a_call_failed_is_no_figure() -> None:
+    failed = [{"part": "load", "peer": "ours", "round": 0, "width": 256, "error": "TypeError"}]
+    found = Figures([about("load"), *failed, *loads("openai", 2000.0)])
+    cost = next(iter(lines(found)))
+    assert (cost.asked, cost.measured) == ("CPU at 256 in flight / bare openai SDK", None)
+    assert "full stack, fails: `TypeError` |" in page(found)
+
+    class Failing(Fleet):
+        def do(self, peer: str, job: Mapping[str, Any]) -> dict[str, Any]:
+            return {"row": {"cpu_us": 3.0, "failed": 1, "errors": {"TypeError": 1}}}
+
+    for part in (load, flight):
+        rows = list(part(Failing(["ours"]), Size(1, 0.01)))
+        assert {row["error"] for row in rows} == {"TypeError"}
+        assert not any("cpu_us" in row for row in rows)
+
+
+def test_the_benchmarks_install_all_that_the_project_needs() -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    listed = Path("benchmarks/runtime/requirements.txt").read_text("utf-8")
+    names = {re.split(r"[\[<>=]", line)[0] for line in listed.splitlines()}
+    assert {re.split(r"[\[<>=]", each)[0] for each in project["dependencies"]} <= names
 
 
 def test_a_lookup_of_another_host_is_heard() -> None:
