@@ -1,4 +1,4 @@
-"""Requests made from others, and as plain JSON: as lm15 does it, at a fraction of its time."""
+"""Requests, messages and their JSON: as lm15 makes them, at a fraction of its time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from dspy import lm15
 from dspy._vendor.lm15.serde import request_to_dict
 
-__all__ = ["like", "message_as_text", "request_to_json"]
+__all__ = ["like", "message_as_text", "request_to_json", "sound", "text_message"]
 
 _FIELDS = ("model", "messages", "system", "tools", "config")
+_set = object.__setattr__
 
 
 def like(request: lm15.Request, **changed: Any) -> lm15.Request:
@@ -25,8 +26,31 @@ def like(request: lm15.Request, **changed: Any) -> lm15.Request:
     """
     made = object.__new__(lm15.Request)
     for name in _FIELDS:
-        object.__setattr__(made, name, changed[name] if name in changed else getattr(request, name))
+        _set(made, name, changed[name] if name in changed else getattr(request, name))
     return made
+
+
+def sound(kind: Any, **fields: Any) -> Any:
+    """A value of lm15 made of all of its fields, which are sound: nothing is checked.
+
+    >>> sound(lm15.TextPart, text="hi", continuation=(), type="text") == lm15.TextPart("hi")
+    True
+    """
+    made = object.__new__(kind)
+    for name, value in fields.items():
+        _set(made, name, value)
+    return made
+
+
+def text_message(role: str, text: str) -> lm15.Message:
+    """A message of one text.
+
+    >>> text_message("user", "hi") == lm15.Message.user("hi")
+    True
+    """
+    part = sound(lm15.TextPart, text=text, continuation=(), type="text")
+    message: lm15.Message = sound(lm15.Message, role=role, parts=(part,), continuation=())
+    return message
 
 
 def request_to_json(request: lm15.Request, begun: Sequence[Any] = ()) -> dict[str, Any]:

@@ -8,14 +8,13 @@ from typing import Any, ClassVar, NamedTuple
 from weakref import ref
 
 import dspy
-from dspy import lm15
 from dspy.dsp.utils.settings import settings
 from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 
 from ...engine import Prefix
 from ..models import RoleLM
-from ..requests import like
+from ..requests import like, text_message
 from .direct import acomplete, complete, is_direct, options_key, template_of
 from .fields import Fields, is_known
 from .prompt import Prompt, as_messages, expanded, is_sendable
@@ -259,7 +258,7 @@ def _last(content: str | None) -> tuple[Any, ...] | None:
         return None
     row = expanded({"role": "user", "content": content})
     if type(row["content"]) is str and is_sendable(content):
-        return (lm15.Message("user", (lm15.TextPart(content),)),)
+        return (text_message("user", content),)
     return as_messages([row])
 
 

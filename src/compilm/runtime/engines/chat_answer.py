@@ -7,6 +7,7 @@ from typing import Any
 
 from dspy import lm15
 
+from .answer import counted, response, text_part
 from .parts import tool_input
 from .wire import Asked, Payload, WireFailure
 
@@ -29,23 +30,23 @@ def chat_answer(payload: Any, asked: Asked, request: lm15.Request) -> lm15.Respo
     if not isinstance(message, dict):
         raise WireFailure("malformed", "its choice holds no message", body=payload)
     parts = [*_said(message), *_called(message)]
-    refused = any(part.type == "refusal" for part in parts)
-    called = any(part.type == "tool_call" for part in parts)
+    kinds = {part.type for part in parts}
+    refused, called = "refusal" in kinds, "tool_call" in kinds
     finish = _finish(choice.get("finish_reason"), called, refused, payload)
     if not parts or not (called or refused or _spoke(message)):
         if finish not in {"length", "content_filter"}:
             raise WireFailure("malformed", "its message holds no content", body=payload)
-        parts.append(lm15.TextPart(""))
+        parts.append(text_part(""))
     scores = choice.get("logprobs") or {}
-    return lm15.Response(
-        id=payload.get("id") or None,
-        model=payload.get("model") or request.model,
-        message=lm15.Message("assistant", tuple(parts)),
-        finish_reason=finish,
+    return response(
+        payload,
+        asked,
+        request,
+        parts,
+        finish=finish,
         usage=_usage(payload.get("usage")),
         logprobs=token_scores(scores.get("content")) or None,
-        provider_data=_kept(payload),
-        adaptations=asked.notes,
+        kept=_kept(payload),
     )
 
 
@@ -69,7 +70,7 @@ def _said(message: Payload) -> Iterator[Any]:
     if isinstance(thought, str) and thought:
         yield lm15.ThinkingPart(thought)
     if _spoke(message):
-        yield lm15.TextPart(_content_text(message["content"]))
+        yield text_part(_content_text(message["content"]))
     for citation in _citations(message):
         yield lm15.CitationPart(**citation)
     if message.get("refusal"):
@@ -120,14 +121,14 @@ def _usage(raw: Any) -> lm15.Usage:
         return lm15.Usage()
     sent = raw.get("prompt_tokens_details") or {}
     got = raw.get("completion_tokens_details") or {}
-    return lm15.Usage(
-        input_tokens=raw.get("prompt_tokens"),
-        output_tokens=raw.get("completion_tokens"),
-        total_tokens=raw.get("total_tokens"),
-        cache_read_tokens=sent.get("cached_tokens"),
-        reasoning_tokens=got.get("reasoning_tokens"),
-        input_audio_tokens=sent.get("audio_tokens"),
-        output_audio_tokens=got.get("audio_tokens"),
+    return counted(
+        raw.get("prompt_tokens"),
+        raw.get("completion_tokens"),
+        raw.get("total_tokens"),
+        read=sent.get("cached_tokens"),
+        thought=got.get("reasoning_tokens"),
+        heard=sent.get("audio_tokens"),
+        spoken=got.get("audio_tokens"),
     )
 
 

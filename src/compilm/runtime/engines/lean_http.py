@@ -7,20 +7,23 @@ tasks, `lean_tasks.py`. Nothing is tried twice. Why, with figures: design/depend
 from __future__ import annotations
 
 import http.client
-import select
 import socket
+import struct
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ...clock import Clock
+from .lean_idle import readable
 from .lean_parsing import CutShort, Parsing, Unanswered, named
 from .lean_route import Route
 from .wire import WireFailure
 
-__all__ = ["Exchange", "SyncHttp", "readable"]
+__all__ = ["Exchange", "SyncHttp"]
 
 _READ = 1 << 16  # bytes of one read, at most
+_KERNEL = sys.platform == "linux"  # it bounds a read by itself
 
 
 class Exchange(Parsing):
@@ -33,8 +36,10 @@ class Exchange(Parsing):
     def ask(self, request: bytes) -> None:
         """Send, and wait for the head of the answer."""
         self._expect()
-        self._sock.settimeout(self._left())
-        self._sock.sendall(request)
+        unsent = memoryview(request)
+        while unsent:
+            _bound(self._sock, socket.SO_SNDTIMEO, self._left())
+            unsent = unsent[self._sock.send(unsent) :]
         while not self._headed:
             self._read()
 
@@ -71,7 +76,7 @@ class Exchange(Parsing):
 
     def _read(self) -> None:
         """What comes next; each read is bounded by one common end: dripping cannot outlast it."""
-        self._sock.settimeout(self._left())
+        _bound(self._sock, socket.SO_RCVTIMEO, self._left())
         data = self._sock.recv(_READ)
         if data:
             try:
@@ -115,7 +120,7 @@ class SyncHttp:
             exchange = Exchange(sock, self._clock, end)
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
-        except TimeoutError:
+        except (BlockingIOError, TimeoutError):  # by the kernel's bound, by Python's
             raise WireFailure("timeout") from None
         except (http.client.HTTPException, OSError) as error:
             raise WireFailure("transport", type(error).__name__) from None
@@ -143,6 +148,8 @@ class SyncHttp:
         connection.connect()
         sock = connection.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if _KERNEL and self._route.tls is None:
+            sock.settimeout(None)  # from here on `_bound` says
         return sock
 
     def close(self) -> None:
@@ -153,10 +160,16 @@ class SyncHttp:
     __del__ = close
 
 
-def readable(sock: socket.socket) -> bool:
-    """Whether bytes, or the end, have come on a connection where nothing should."""
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def _bound(sock: socket.socket, option: int, seconds: float) -> None:
+    """What comes next on a socket, of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`), ends after so long.
+
+    Python's own timeout looks before each read and write whether it would wait: a call more, and
+    one more place at which a thread gives the interpreter to another and waits to get it back. A
+    crowd of threads pays for each of these; with the kernel's there is one a read. Not with TLS,
+    of which a read is several.
+    """
+    if sock.gettimeout() is None:
+        whole, part = divmod(max(1, int(seconds * 1e6)), 1_000_000)
+        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
+    else:
+        sock.settimeout(seconds)

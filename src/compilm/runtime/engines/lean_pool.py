@@ -10,7 +10,7 @@ from contextlib import suppress
 from ...clock import Alarm, Clock
 from .lean_connection import Connection
 from .lean_dial import Dialer
-from .lean_http import readable
+from .lean_idle import readable
 from .lean_parsing import Unanswered
 from .lean_route import Route
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dspy import lm15
 
+from .answer import counted, response, text_part
 from .wire import Asked, Payload, WireFailure
 
 __all__ = ["MessagesReader", "messages_answer"]
@@ -36,16 +37,16 @@ def messages_answer(payload: Any, asked: Asked, request: lm15.Request) -> lm15.R
     if not parts:
         if finish not in _WITHOUT_CONTENT:
             raise WireFailure("malformed", "its content is empty", body=payload)
-        parts.append(lm15.TextPart(""))
-    usage = payload.get("usage") or {}
-    return lm15.Response(
-        id=payload.get("id") or None,
-        model=payload.get("model") or request.model,
-        message=lm15.Message("assistant", tuple(parts)),
-        finish_reason=finish,
-        usage=_usage(usage),
-        provider_data=_kept(payload.get("stop_sequence"), usage),
-        adaptations=asked.notes,
+        parts.append(text_part(""))
+    counts = payload.get("usage") or {}
+    return response(
+        payload,
+        asked,
+        request,
+        parts,
+        finish=finish,
+        usage=_usage(counts),
+        kept=_kept(payload.get("stop_sequence"), counts),
     )
 
 
@@ -59,7 +60,7 @@ def _parts(block: Payload) -> Iterator[Any]:
     kind = block.get("type")
     if kind == "text":
         if block.get("text"):
-            yield lm15.TextPart(block["text"])
+            yield text_part(block["text"])
         for citation in block.get("citations") or []:
             if source := _citation(citation):
                 yield lm15.CitationPart(**source)
@@ -92,12 +93,12 @@ def _citation(raw: Payload) -> dict[str, str]:
 
 def _usage(raw: Payload) -> lm15.Usage:
     thought = (raw.get("output_tokens_details") or {}).get("thinking_tokens")
-    return lm15.Usage(
-        input_tokens=raw.get("input_tokens"),
-        output_tokens=raw.get("output_tokens"),
-        cache_read_tokens=raw.get("cache_read_input_tokens"),
-        cache_write_tokens=raw.get("cache_creation_input_tokens"),
-        reasoning_tokens=thought,
+    return counted(
+        raw.get("input_tokens"),
+        raw.get("output_tokens"),
+        read=raw.get("cache_read_input_tokens"),
+        written=raw.get("cache_creation_input_tokens"),
+        thought=thought,
     )
 
 

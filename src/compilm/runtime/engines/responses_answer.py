@@ -8,6 +8,7 @@ from typing import Any
 
 from dspy import lm15
 
+from .answer import counted, response, text_part
 from .chat_answer import token_scores
 from .parts import tool_input
 from .stops import Cut
@@ -42,16 +43,16 @@ def responses_answer(payload: Any, asked: Asked, request: lm15.Request) -> lm15.
     if not kinds & {"text", "refusal", "tool_call"}:
         if finish not in WITHOUT_CONTENT:
             raise WireFailure("malformed", "its output holds no content", body=payload)
-        parts.append(lm15.TextPart(""))
-    return lm15.Response(
-        id=payload.get("id") or None,
-        model=payload.get("model") or request.model,
-        message=lm15.Message("assistant", tuple(parts)),
-        finish_reason=finish,
+        parts.append(text_part(""))
+    return response(
+        payload,
+        asked,
+        request,
+        parts,
+        finish=finish,
         usage=usage_of(payload.get("usage")),
         logprobs=_scores(output) or None,
-        provider_data=kept_of(payload),
-        adaptations=asked.notes,
+        kept=kept_of(payload),
     )
 
 
@@ -97,15 +98,15 @@ def usage_of(raw: Any) -> lm15.Usage:
         return lm15.Usage()
     sent = raw.get("input_tokens_details") or {}
     got = raw.get("output_tokens_details") or {}
-    return lm15.Usage(
-        input_tokens=raw.get("input_tokens"),
-        output_tokens=raw.get("output_tokens"),
-        total_tokens=raw.get("total_tokens"),
-        cache_read_tokens=sent.get("cached_tokens"),
-        cache_write_tokens=sent.get("cache_write_tokens"),
-        reasoning_tokens=got.get("reasoning_tokens"),
-        input_audio_tokens=sent.get("audio_tokens"),
-        output_audio_tokens=got.get("audio_tokens"),
+    return counted(
+        raw.get("input_tokens"),
+        raw.get("output_tokens"),
+        raw.get("total_tokens"),
+        read=sent.get("cached_tokens"),
+        written=sent.get("cache_write_tokens"),
+        thought=got.get("reasoning_tokens"),
+        heard=sent.get("audio_tokens"),
+        spoken=got.get("audio_tokens"),
     )
 
 
@@ -128,7 +129,7 @@ def _parts(item: Payload) -> Iterator[Any]:
 def _content(content: Payload) -> Iterator[Any]:
     if content.get("type") in {"output_text", "text"}:
         text = str(content.get("text") or "")
-        yield lm15.TextPart(text)
+        yield text_part(text)
         for annotation in content.get("annotations") or []:
             if found := citation(annotation, text):
                 yield lm15.CitationPart(**found)

@@ -1,0 +1,108 @@
+"""The lean client in threads: one end for all waits, and no connection that is not quiet."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from tests.runtime.engines.loopback import OK
+
+from compilm.clock import SYSTEM_CLOCK
+from compilm.runtime.engines import lean_http
+from compilm.runtime.engines.lean_http import SyncHttp
+from compilm.runtime.engines.lean_idle import readable
+from compilm.runtime.engines.wire import WireFailure
+
+LINGER = struct.pack("ii", 1, 0)  # a close is a reset
+
+
+@pytest.fixture(params=["kernel", "python"])
+def http(request: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of a server whose connections the test holds, under either kind of bound."""
+    monkeypatch.setattr(lean_http, "_KERNEL", request.param == "kernel")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made = SyncHttp(f"http://127.0.0.1:{server.getsockname()[1]}", 2, SYSTEM_CLOCK)
+        made.server = server  # type: ignore[attr-defined]
+        with closing(made):
+            yield made
+
+
+def ask(http: Any, body: bytes = b"{}", seconds: float = 20.0) -> bytes:
+    end = SYSTEM_CLOCK.now() + seconds
+    with http.post(http.head("/v1", {}), body, end) as exchange:
+        return bytes(exchange.read())
+
+
+@contextmanager
+def answering(http: Any, *said: bytes) -> Iterator[list[socket.socket]]:
+    """One connection that gets these bytes, one after another, for its first request."""
+    met: list[socket.socket] = []
+
+    def serve() -> None:
+        connection, _ = http.server.accept()
+        met.append(connection)
+        connection.recv(1 << 16)
+        for piece in said:
+            connection.sendall(piece)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield met
+    finally:
+        thread.join(10)
+        for connection in met:
+            connection.close()
+
+
+def test_an_answer_that_does_not_come_ends_in_time(http: Any) -> None:
+    with answering(http), pytest.raises(WireFailure) as caught:
+        ask(http, seconds=0.1)
+    assert caught.value.kind == "timeout"
+
+
+def test_an_answer_that_stops_ends_in_time(http: Any) -> None:
+    with answering(http, OK[:-1]), pytest.raises(WireFailure) as caught:
+        ask(http, seconds=0.1)
+    assert caught.value.kind == "timeout"
+
+
+def test_a_server_that_takes_nothing_in_is_left_in_time(http: Any) -> None:
+    with pytest.raises(WireFailure) as caught:  # more than sockets hold, and nobody reads
+        ask(http, body=b"x" * (1 << 26), seconds=0.2)
+    assert caught.value.kind == "timeout"
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "a byte"])
+def test_a_connection_that_is_not_quiet_is_not_used_again(http: Any, end: str) -> None:
+    with answering(http, OK) as met:
+        assert ask(http) == b"yes"
+        (connection,) = met
+        if end == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+        if end == "a byte":
+            connection.sendall(b"?")
+        else:
+            connection.close()
+        (idle,) = http._idle
+        while not readable(idle):  # it is on its way
+            pass
+    with answering(http, OK):
+        assert ask(http) == b"yes"
+
+
+def test_a_quiet_connection_is_used_again(http: Any) -> None:
+    with answering(http, OK) as met:
+        assert ask(http) == b"yes"
+        (connection,) = met
+        first = http._idle[0]
+        thread = threading.Thread(target=lambda: (connection.recv(1 << 16), connection.sendall(OK)))
+        thread.start()
+        assert ask(http) == b"yes"
+        thread.join(10)
+        assert http._idle == [first]
