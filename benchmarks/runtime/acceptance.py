@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from .figures import Figures
-from .parts import LIMIT_S
+from .parts import LIMIT_S, WAVES
 
-__all__ = ["Line", "lines"]
+__all__ = ["WAVES_S", "Line", "lines"]
 
-_WAVES_S = 0.2  # 512 calls of 50 ms, 128 at once
+WAVES_S = WAVES * 0.05  # of calls of 50 ms, 128 at once
 _SLACK_S = 1.0  # of a busy machine, in what is a matter of seconds
 _OURS, _DSPY, _SDK, _ROUTER = "ours", "dspy", "openai", "router"
 
@@ -91,7 +91,7 @@ def _stores(found: Figures) -> Iterator[Line]:
 def _walls(found: Figures) -> Iterator[Line]:
     for way in ("tasks", "threads"):
         wall = found.median("wall_s", part="wall", peer=_OURS, way=way)
-        share = None if wall is None else wall / _WAVES_S
+        share = None if wall is None else wall / WAVES_S
         asked = f"128 at once, 50 ms each, {way}: wall / ideal"
         yield Line(asked, "wall", share, 1.3, form=".2f")
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .acceptance import lines
+from .acceptance import WAVES_S, lines
 from .bars import bars
 from .figures import Figures
-from .parts import CAP_S, SLOW, SWITCH
+from .parts import CAP_S, SLOW, SWITCH, WAVES
 from .peers import PEERS
 
 __all__ = ["chart", "main", "page"]
@@ -42,7 +42,7 @@ _NOTES = {
     "load": "Answers come at once, so waits are queues for the processor.",
     "hits": "The same question again, found in the memory of the process, one after another.",
     "demos": "A predictor with 32 demonstrations, DSPy's and ours; hits one after another.",
-    "wall": "512 calls of 50 ms, 128 at once: 0.2 s is ideal.",
+    "wall": f"{128 * WAVES:,} calls of 50 ms, 128 at once: {WAVES_S:g} s is ideal.",
     "mix": "Each of two providers fails in 30 % of its answers: 429 with `Retry-After: 1`, 500, "
     "529, hangs, resets, cut bodies, broken JSON, in equal parts. 50 at once, attempts end after "
     "3 s, compilm's other settings are the defaults.",
@@ -167,7 +167,7 @@ def _wall(found: Figures) -> str:
         cells = [title]
         for way in ("tasks", "threads"):
             value = found.median("wall_s", part="wall", peer=peer, way=way)
-            cells.append("" if value is None else f"{value:.2f}, {value / 0.2:.1f} ×")
+            cells.append("" if value is None else f"{value:.2f}, {value / WAVES_S:.1f} ×")
         rows.append(cells)
     return _table(["s, and of ideal", "tasks", "threads"], rows)
 
