@@ -17,12 +17,13 @@ class Setup:
     """What a client is to do. Where a peer has no such thing, it goes without.
 
     urls: the providers in order of fallback, without `/v1`. timeout: seconds, of an attempt;
-    deadline: of a call. rendering: prompts are made from memory. cache: `none`, `memory`,
-    `sqlite` (in `folder`) or `redis` (at `redis`).
+    hedge: until a second is asked beside the first; deadline: of a call. rendering: prompts are
+    made from memory. cache: `none`, `memory`, `sqlite` (in `folder`) or `redis` (at `redis`).
     """
 
     urls: tuple[str, ...]
     timeout: float = 45.0
+    hedge: float | None = None
     deadline: float = 120.0
     concurrency: int = 256
     cache: str = "none"

@@ -10,7 +10,7 @@ from .fleet import Fleet
 from .lookups import looked_up
 from .server import LoopbackProviders
 
-__all__ = ["CAP_S", "PARTS", "Row", "Size"]
+__all__ = ["CAP_S", "HEDGED", "HEDGE_S", "PARTS", "Row", "Size"]
 
 Row = dict[str, Any]
 OURS, DSPY = "ours", "dspy"
@@ -20,9 +20,13 @@ MIXED = (*FALLING, "dspy", "openai")
 CROWDED = ("ours", "dspy", "openai")
 """Those whose crowds are timed; the others take minutes."""
 WAVES = 20
+HEDGED = "hedged"
+"""Ours, which asks the second provider beside the first where that is slow."""
+_OF = {HEDGED: OURS}
 CAP_S = 35.0  # seconds after which a call is left that has not ended
 LIMIT_S = 3.0  # the timeout of each attempt where providers fail, and the deadline of ours
 _RATE = 0.3 / 7
+HEDGE_S = 1.0  # after which a second provider is asked too, in one of the rows of the mix
 MIX = dict.fromkeys(["429-after", "500", "529", "hang", "reset", "truncated", "bad-json"], _RATE)
 SLOW = {
     "drip": ({"script": ["drip"], "pace": 0.25}, False),
@@ -138,19 +142,21 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
 
     In a round the providers of every peer fail in the same order.
     """
-    peers = [peer for peer in MIXED if peer in fleet.peers]
+    rows = [peer for peer in (*MIXED, HEDGED) if _OF.get(peer, peer) in fleet.peers]
     for number in range(size.rounds):
-        for peer in _turned(peers, number):
+        for row in _turned(rows, number):
+            peer = _OF.get(row, row)
             pair = [
                 {"mix": MIX, "seed": 2 * number + side, "retry_after": "1", "latency": 0.02}
                 for side in range(2)
             ]
             with LoopbackProviders(*pair) as there:
                 setup = {"urls": there.urls, "timeout": LIMIT_S, "concurrency": 50}
+                setup |= {"hedge": HEDGE_S} if row == HEDGED else {}
                 calls = size.calls(2000 if peer in FALLING else 200, 50)
                 job = {"job": "load", "setup": setup, "calls": calls, "width": 50, "warm": False}
                 answer, attempts = fleet.do(peer, job), sum(there.asked())
-            columns = {"part": "mix", "peer": peer, "round": number, "attempts": attempts}
+            columns = {"part": "mix", "peer": row, "round": number, "attempts": attempts}
             yield from _rows(answer, faults=True, **columns)
 
 

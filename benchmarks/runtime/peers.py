@@ -40,6 +40,7 @@ def _stack(setup: Setup) -> Any:
     settings = RuntimeSettings(
         concurrency=setup.concurrency,
         timeout=setup.timeout,
+        hedge=setup.hedge,
         deadline=setup.deadline,
         cache=setup.cache,
         cache_path=f"{setup.folder}/cache.db" if setup.cache == "sqlite" else None,

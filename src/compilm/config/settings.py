@@ -126,9 +126,10 @@ class RuntimeSettings:
 
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all, `tool_timeout` for a call of a tool. `attempts` are the
-    rounds over a role's models, each asked once a round. `breaker` failures in a row keep a model
-    from being asked for a while. With `resume`, a stream of text that breaks off is gone on with
-    by the next model.
+    rounds over a role's models, each asked once a round. With `hedge`, a model that has not
+    answered after so long is not waited for alone: the next is asked too, and the first answer
+    wins. `breaker` failures in a row keep a model from being asked for a while. With `resume`, a
+    stream of text that breaks off is gone on with by the next model.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
@@ -148,6 +149,7 @@ class RuntimeSettings:
     timeout: float = 45.0
     deadline: float = 120.0
     attempts: int = 4
+    hedge: float | None = None
     breaker: int = 5
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None

@@ -282,6 +282,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.deadline": _number(0.001, 86_400),
     "runtime.tool_timeout": _number(0.001, 86_400),
     "runtime.attempts": _whole(1, 100),
+    "runtime.hedge": _number(0.001, 86_400),
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
     "runtime.tokens_per_minute": _number(1),

@@ -48,6 +48,7 @@ def falling(
     pairs: Sequence[EnginePair],
     order: Order,
     *,
+    hedge: float | None = None,
     resume: bool,
     clock: Clock,
 ) -> Fallback:
@@ -59,6 +60,7 @@ def falling(
     return Fallback(
         others,
         name=first.name,
+        hedge=hedge,
         order=order,
         resume=resume,
         prefills=first.prefills,
@@ -72,7 +74,9 @@ def _prefills(model: str) -> bool:
     return model.startswith("anthropic/") and prefills(model)
 
 
-def route_lines(count: int, order: str, *, resume: bool) -> list[tuple[str, str]]:
+def route_lines(
+    count: int, order: str, *, hedge: float | None = None, resume: bool
+) -> list[tuple[str, str]]:
     """What the layer does, as a stack tells it.
 
     >>> route_lines(2, "cost", resume=False)
@@ -80,5 +84,8 @@ def route_lines(count: int, order: str, *, resume: bool) -> list[tuple[str, str]
     """
     what = f"{count} models, each once a round{_FIRST[order]}"
     told = [("fallback", what)] if count > 1 else []
-    again = [("resume", "a text that breaks off is asked for again from there")]
-    return told + again if resume else told
+    if hedge is not None and count > 1:
+        told.append(("hedge", f"after {hedge:g} s the next is asked too, the first answer wins"))
+    if resume:
+        told.append(("resume", "a text that breaks off is asked for again from there"))
+    return told

@@ -155,7 +155,8 @@ class Stacks:
         guarded = [self._guarded(provider, role, yields) for provider in providers]
         first = providers[0]
         above += self._routed(providers, [pair for pair, _ in guarded], role, order)
-        told += route_lines(len(providers), order, resume=self._settings.resume)
+        settings = self._settings
+        told += route_lines(len(providers), order, hedge=settings.hedge, resume=settings.resume)
         for place, (_, lines) in enumerate(guarded, start=1):
             mark = f"{place}. " if len(guarded) > 1 else ""
             told += [(name, f"{mark}{what}") for name, what in lines]
@@ -174,12 +175,13 @@ class Stacks:
         self, chain: list[Provider], pairs: list[EnginePair], role: str, order: str
     ) -> list[Layer]:
         """The layer that makes one of several, or goes on with what one of them began."""
-        names, resume = [provider.name for provider in chain], self._settings.resume
+        names, settings = [provider.name for provider in chain], self._settings
         rests = [resting(self._circuit(each), self._gate(each)) for each in chain]
         ranks = order_of(order, names, rests, self.ledger.prices, role)
-        if len(chain) == 1 and not resume:
+        if len(chain) == 1 and not settings.resume:
             return []
-        return [falling(names, pairs, ranks, resume=resume, clock=self._clock)]
+        hedge, resume = settings.hedge, settings.resume
+        return [falling(names, pairs, ranks, hedge=hedge, resume=resume, clock=self._clock)]
 
     def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
