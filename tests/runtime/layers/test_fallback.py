@@ -213,6 +213,37 @@ def test_a_slow_answer_is_asked_for_elsewhere_and_the_loser_is_cancelled() -> No
     assert asyncio.run(race()) == ("m2", 1, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("first_says", "asked", "wins"),
+    [
+        ([DOWN], 2, "kit/model"),  # it was down, and is well the second time
+        ([DOWN, DOWN], 2, "m2"),  # no third time
+        ([lm15.RateLimitError("slow down")], 1, "m2"),
+        ([lm15.AuthError("no")], 1, "m2"),
+    ],
+)
+def test_beside_a_slow_last_one_that_failed_in_passing_is_asked_once_more(
+    first_says: list[Exception], asked: int, wins: str
+) -> None:
+    async def race() -> tuple[Any, ...]:
+        clock = ManualClock()
+        first, second = failing(*first_says), CountingEngine()
+        second.gate = asyncio.Event()
+        pair = chained(first, second, clock=clock, hedge=2.0)
+        call = asyncio.ensure_future(pair.asynchronous.complete(request("hi")))
+        for _ in range(3):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            clock.advance(2.0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        second.gate.set()
+        answer = await call
+        return answer.model, first.calls, second.calls, second.inside
+
+    assert asyncio.run(race()) == (wins, asked, 1, 0)
+
+
 def test_before_its_time_the_next_is_not_asked() -> None:
     async def race() -> tuple[Any, ...]:
         first, second, call = await slow_first(ManualClock(), 1.9, hedge=2.0)

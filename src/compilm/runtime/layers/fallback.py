@@ -65,7 +65,8 @@ class Fallback:
     The next is asked when a call fails in a way that another provider may not (the table is in
     design/runtime.md), when `accept` refuses an answer, and, with `hedge`, when there is no
     answer after so many seconds: then both go on, the first answer wins and the other call is
-    cancelled (a thread is left behind). The answer's `model` says who gave it. A stream falls
+    cancelled (a thread is left behind). Beside the last of a chain, one that failed in a way that
+    passes is asked once more. The answer's `model` says who gave it. A stream falls
     back until its first delta; what fails after it passes, or with `resume` is gone on with, if it
     is plain text: the next provider, or else the same, is asked for the rest. One failure passes
     as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.
@@ -108,9 +109,9 @@ class Fallback:
         """Seconds to the deadline of this call."""
         return remaining(self.clock.now())
 
-    def patience(self, is_open: bool) -> float:
-        """Seconds to wait for an answer before the next is asked too, or time is over."""
-        hedge = self.hedge if is_open and self.hedge is not None else inf
+    def patience(self, may_hedge: bool) -> float:
+        """Seconds to wait for an answer before another is asked too, or time is over."""
+        hedge = self.hedge if may_hedge and self.hedge is not None else inf
         return min(hedge, self.left())
 
 
@@ -151,10 +152,10 @@ class _Chain(Shared):
         if ended is not None:
             raise ended from error
 
-    def _done(self, calls: Iterable[Call], is_open: bool) -> Call | None:
+    def _done(self, calls: Iterable[Call], may_hedge: bool) -> Call | None:
         """The first call that is done; `None` where there is none, and time for another."""
         done = next((call for call in calls if call.done()), None)
-        if done is None and (not is_open or self._policy.left() <= 0):
+        if done is None and (not may_hedge or self._policy.left() <= 0):
             raise deadline_exceeded(f"while {len(list(calls))} providers were asked")
         return done
 
@@ -201,7 +202,7 @@ class _Falling(_Chain):
                 if done is None or round_.out == 0:
                     place = round_.start()
                     calls[threads.run(partial(self._asked, request, members[place]))] = place
-                done = self._first(calls, round_.is_open)
+                done = self._first(calls, round_.may_hedge)
                 if done is not None:
                     place = calls.pop(done)
                     try:
@@ -212,14 +213,14 @@ class _Falling(_Chain):
             for call in calls:
                 threads.abandon(call)
 
-    def _first(self, calls: Mapping[Future[Any], int], is_open: bool) -> Future[Any] | None:
+    def _first(self, calls: Mapping[Future[Any], int], may_hedge: bool) -> Future[Any] | None:
         """The first call that is done, or `None` when it is time for the next one."""
         clock, one = self._policy.clock, Future[None]()
         for call in calls:
             call.add_done_callback(lambda _: _ring(one))
-        seconds = self._policy.patience(is_open)
+        seconds = self._policy.patience(may_hedge)
         clock.until(one, None if seconds == inf else seconds)
-        return self._done(calls, is_open)
+        return self._done(calls, may_hedge)
 
     def stream(self, request: Any) -> Iterator[Any]:
         told, begun = self._telling(request), self._round(request, is_stream=True)
@@ -286,7 +287,7 @@ class _AsyncFalling(_Chain):
                     place = round_.start()
                     asked = self._asked(request, members[place])
                     calls[asyncio.ensure_future(asked)] = place
-                done = await self._first(calls, round_.is_open)
+                done = await self._first(calls, round_.may_hedge)
                 if done is not None:
                     place = calls.pop(done)
                     try:
@@ -300,11 +301,11 @@ class _AsyncFalling(_Chain):
                 await asyncio.gather(*calls, return_exceptions=True)
 
     async def _first(
-        self, calls: Mapping[asyncio.Task[Any], int], is_open: bool
+        self, calls: Mapping[asyncio.Task[Any], int], may_hedge: bool
     ) -> asyncio.Task[Any] | None:
         """The first call that is done, or `None` when it is time for the next one."""
         bell = asyncio.get_running_loop().create_future()
-        seconds = self._policy.patience(is_open)
+        seconds = self._policy.patience(may_hedge)
         alarm = None if seconds == inf else self._policy.clock.alarm(seconds, bell.cancel)
         try:
             await asyncio.wait({*calls, bell}, return_when=asyncio.FIRST_COMPLETED)
@@ -312,7 +313,7 @@ class _AsyncFalling(_Chain):
             bell.cancel()
             if alarm is not None:
                 alarm.cancel()
-        return self._done(calls, is_open)
+        return self._done(calls, may_hedge)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         told, begun = self._telling(request), self._round(request, is_stream=True)

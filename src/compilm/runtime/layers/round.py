@@ -12,6 +12,7 @@ __all__ = ["Round"]
 _NEXT: frozenset[Kind] = frozenset(
     {"refused", "limited", "failed", "garbled", "elsewhere", "account"}
 )
+_PASSING: frozenset[Kind] = frozenset({"failed", "garbled"})  # another attempt may not meet it
 
 
 class Round:
@@ -27,13 +28,25 @@ class Round:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
+        self._left = list(range(len(names)))
+        self._spare: list[int] = []
+        self._failed: set[int] = set()
         self._started = 0
         self.failures: list[tuple[str, Exception]] = []
 
     @property
     def is_open(self) -> bool:
-        """Whether there is one more to ask."""
-        return self._started < len(self._names)
+        """Whether there is one that was not asked."""
+        return bool(self._left)
+
+    @property
+    def may_hedge(self) -> bool:
+        """Whether one can be asked beside those who are slow: if not anew, then again.
+
+        Again, once, one that failed in a way that passes. Without others who are out it is the
+        next round's, after a wait.
+        """
+        return bool(self._left or self._spare)
 
     @property
     def out(self) -> int:
@@ -43,12 +56,16 @@ class Round:
     def start(self) -> int:
         """The place of the one that is asked now."""
         self._started += 1
-        return self._started - 1
+        return (self._left or self._spare).pop(0)
 
     def failed(self, place: int, error: Exception, left: float) -> Exception | None:
         """Note a failure: what the round ends with, or `None` if it goes on."""
+        kind = kind_of(error)
+        if kind in _PASSING and place not in self._failed:
+            self._spare.append(place)
+        self._failed.add(place)
         self.failures.append((self._names[place], error))
-        if kind_of(error) not in _NEXT:
+        if kind not in _NEXT:
             return error
         is_over = self.out == 0 and (not self.is_open or left <= 0)
         return self._end() if is_over else None
