@@ -26,7 +26,7 @@ _OF = {HEDGED: OURS}
 CAP_S = 35.0  # seconds after which a call is left that has not ended
 LIMIT_S = 3.0  # the timeout of each attempt where providers fail, and the deadline of ours
 _RATE = 0.3 / 7
-HEDGE_S = 1.0  # after which a second provider is asked too, in one of the rows of the mix
+HEDGE_S = 0.5  # after which a second provider is asked too, in one of the rows of the mix
 MIX = dict.fromkeys(["429-after", "500", "529", "hang", "reset", "truncated", "bad-json"], _RATE)
 SLOW = {
     "drip": ({"script": ["drip"], "pace": 0.25}, False),

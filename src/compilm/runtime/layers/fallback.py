@@ -66,7 +66,7 @@ class Fallback:
     design/runtime.md), when `accept` refuses an answer, and, with `hedge`, when there is no
     answer after so many seconds: then both go on, the first answer wins and the other call is
     cancelled (a thread is left behind). Beside the last of a chain, one that failed in a way that
-    passes is asked once more. The answer's `model` says who gave it. A stream falls
+    passes is asked again, twice at most. The answer's `model` says who gave it. A stream falls
     back until its first delta; what fails after it passes, or with `resume` is gone on with, if it
     is plain text: the next provider, or else the same, is asked for the rest. One failure passes
     as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.

@@ -13,6 +13,7 @@ _NEXT: frozenset[Kind] = frozenset(
     {"refused", "limited", "failed", "garbled", "elsewhere", "account"}
 )
 _PASSING: frozenset[Kind] = frozenset({"failed", "garbled"})  # another attempt may not meet it
+_MOST = 3  # times that one is asked in a round
 
 
 class Round:
@@ -30,8 +31,7 @@ class Round:
         self._names = names
         self._left = list(range(len(names)))
         self._spare: list[int] = []
-        self._failed: set[int] = set()
-        self._started = 0
+        self._asked = [0] * len(names)
         self.failures: list[tuple[str, Exception]] = []
 
     @property
@@ -43,7 +43,7 @@ class Round:
     def may_hedge(self) -> bool:
         """Whether one can be asked beside those who are slow: if not anew, then again.
 
-        Again, once, one that failed in a way that passes. Without others who are out it is the
+        Again, twice at most, one that failed in a way that passes. Where nobody is out it is the
         next round's, after a wait.
         """
         return bool(self._left or self._spare)
@@ -51,19 +51,19 @@ class Round:
     @property
     def out(self) -> int:
         """How many are asked and have not failed."""
-        return self._started - len(self.failures)
+        return sum(self._asked) - len(self.failures)
 
     def start(self) -> int:
         """The place of the one that is asked now."""
-        self._started += 1
-        return (self._left or self._spare).pop(0)
+        place = (self._left or self._spare).pop(0)
+        self._asked[place] += 1
+        return place
 
     def failed(self, place: int, error: Exception, left: float) -> Exception | None:
         """Note a failure: what the round ends with, or `None` if it goes on."""
         kind = kind_of(error)
-        if kind in _PASSING and place not in self._failed:
+        if kind in _PASSING and self._asked[place] < _MOST:
             self._spare.append(place)
-        self._failed.add(place)
         self.failures.append((self._names[place], error))
         if kind not in _NEXT:
             return error
