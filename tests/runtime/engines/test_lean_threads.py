@@ -14,9 +14,13 @@ from tests.runtime.engines.loopback import OK
 
 from compilm.clock import SYSTEM_CLOCK
 from compilm.runtime.engines import lean_http
+from compilm.runtime.engines.account import Account
 from compilm.runtime.engines.lean_http import SyncHttp
 from compilm.runtime.engines.lean_idle import readable
+from compilm.runtime.engines.lean_sender import lean_senders
+from compilm.runtime.engines.provider import Until
 from compilm.runtime.engines.wire import WireFailure
+from compilm.runtime.engines.wires import wire_for
 
 LINGER = struct.pack("ii", 1, 0)  # a close is a reset
 
@@ -76,6 +80,15 @@ def test_a_server_that_takes_nothing_in_is_left_in_time(http: Any) -> None:
     with pytest.raises(WireFailure) as caught:  # more than sockets hold, and nobody reads
         ask(http, body=b"x" * (1 << 26), seconds=0.2)
     assert caught.value.kind == "timeout"
+
+
+def test_a_body_that_does_not_end_after_its_events_is_whole(http: Any) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+    wire, address = wire_for("openai-chat", http._route.to.geturl())
+    sender, _ = lean_senders(wire, Account(address, "NO_KEY"))
+    with answering(http, head + b'data: {"a": 1}\n\ndata: [DONE]\n\n'):
+        assert list(sender.events({}, None, Until(20.0, SYSTEM_CLOCK))) == [{"a": 1}]
+    sender.close()
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "a byte"])

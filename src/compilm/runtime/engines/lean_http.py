@@ -77,7 +77,10 @@ class Exchange(Parsing):
     def _read(self) -> None:
         """What comes next; each read is bounded by one common end: dripping cannot outlast it."""
         _bound(self._sock, socket.SO_RCVTIMEO, self._left())
-        data = self._sock.recv(_READ)
+        try:
+            data = self._sock.recv(_READ)
+        except BlockingIOError:  # by the kernel's bound
+            raise TimeoutError from None
         if data:
             try:
                 self._parse(data)
@@ -120,7 +123,7 @@ class SyncHttp:
             exchange = Exchange(sock, self._clock, end)
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
-        except (BlockingIOError, TimeoutError):  # by the kernel's bound, by Python's
+        except (BlockingIOError, TimeoutError):  # a write by the kernel's bound, by Python's
             raise WireFailure("timeout") from None
         except (http.client.HTTPException, OSError) as error:
             raise WireFailure("transport", type(error).__name__) from None
