@@ -101,10 +101,11 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
         breaker = 3
         tokens_per_minute = 7
         resume = true
+        hedge = 2.5
         """,
         env={"COMPILM_RUNTIME_REQUESTS_PER_MINUTE": "60", "COMPILM_LM_DEFAULT_KEY_ENV": "MY_KEY"},
     )
-    assert config.runtime == RuntimeSettings(32, 5.0, 9.5, 2, 3, 60.0, 7.0, resume=True)
+    assert config.runtime == RuntimeSettings(32, 5.0, 9.5, 2, 3, 60.0, 7.0, resume=True, hedge=2.5)
     assert config.lm["default"].base_url == ("http://a", "http://c")
     assert (config.lm["default"].key_env, config.lm["default"].engine) == ("MY_KEY", "lean")
     assert config.lm["default"].api == ("responses", "messages")

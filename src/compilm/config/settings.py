@@ -149,7 +149,6 @@ class RuntimeSettings:
     timeout: float = 45.0
     deadline: float = 120.0
     attempts: int = 4
-    hedge: float | None = None
     breaker: int = 5
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -157,6 +156,7 @@ class RuntimeSettings:
     tenant_budget: Mapping[str, float] = field(default_factory=dict)
     prompt_cache: bool = False
     resume: bool = False
+    hedge: float | None = None
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
-import textwrap
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
 from .. import canonical
+from ..source import text_of, tree_of
 
 __all__ = ["fingerprint_of"]
 
@@ -81,7 +80,7 @@ class _Description:
 
     def _function(self, fn: FunctionType) -> Any:
         """A function: its text, its defaults, the values it closes over, the helpers it calls."""
-        text = _text(fn.__code__)
+        text = text_of(fn.__code__)
         self.changed |= _changed_names(text)
         free = zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True)
         values = {name: cell.cell_contents for name, cell in free if _is_filled(cell)}
@@ -152,14 +151,7 @@ def _program_state(value: Any) -> Any:
 def _class_texts(kind: type) -> list[str]:
     """The name of a class and its text, with that of its bases from the same package."""
     own = [one for one in kind.__mro__ if _package(one) == _package(kind)]
-    return [kind.__qualname__, *(text for one in own if (text := _text(one)))]
-
-
-def _text(code: CodeType | type) -> str:
-    try:
-        return textwrap.dedent(inspect.getsource(code))
-    except (OSError, TypeError, IndexError, SyntaxError):  # typed at a prompt, or built by exec
-        return ""
+    return [kind.__qualname__, *(text for one in own if (text := text_of(one)))]
 
 
 def _bytecode(code: CodeType) -> list[Any]:
@@ -197,7 +189,7 @@ def _is_filled(cell: Any) -> bool:
 def _changed_names(text: str) -> set[str]:
     """The variables and attributes that code changes after it was set up: state, not settings."""
     try:
-        tree = ast.parse(text)
+        tree = tree_of(text)
     except SyntaxError:  # a lambda's line, cut out of a longer expression
         return set()
     found: set[str] = set()

@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -21,6 +20,7 @@ import dspy
 
 from .. import canonical
 from ..errors import ProgramError
+from ..source import text_of
 from .predictors import modules
 from .retrieving import own_class
 
@@ -125,10 +125,7 @@ def _name(one: Any) -> str:
 
 def _source(one: Any) -> str:
     own = inspect.isroutine(one) or inspect.isclass(one)
-    try:
-        return textwrap.dedent(inspect.getsource(one if own else type(one)))
-    except (OSError, TypeError):
-        return ""
+    return text_of(one if own else type(one))
 
 
 def _called(target: Callable[..., Any], title: str, args: dict[str, Any]) -> Any:
