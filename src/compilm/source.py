@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
+from tokenize import TokenError
 from typing import Any, Final, TypeVar
 
 __all__ = ["text_of", "tree_of"]
@@ -23,8 +24,8 @@ def text_of(code: Any) -> str:
     """
     try:
         return textwrap.dedent(_alone(lambda: inspect.getsource(code)))
-    except (OSError, TypeError, IndexError, SyntaxError):  # typed at a prompt, or built by exec
-        return ""
+    except (OSError, TypeError, IndexError, SyntaxError, ValueError, TokenError):
+        return ""  # typed at a prompt, built by exec, or changed since
 
 
 def tree_of(text: str) -> ast.Module:

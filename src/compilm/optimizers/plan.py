@@ -36,7 +36,7 @@ class Plan:
     seconds are wall time at the job's concurrency. usd is `None` where the price is unknown.
     held_out counts the test examples that the budget allows. minimum_detectable: the true gain
     that they prove four times in five; power: the chances that a true gain of 0.05 is proven, and
-    that it is shipped. Both are lower bounds (`compilm.optimizers.power`).
+    that it is shipped. Both are lower bounds, from 30 examples on (`compilm.optimizers.power`).
     """
 
     rollouts: Range
@@ -157,9 +157,10 @@ def _proof(plan: Plan) -> str:
     if plan.minimum_detectable == 1:
         return f"{plan.held_out:,} held-out examples are too few to prove a gain"
     proven, shipped = plan.power
+    bound = "80 % or more" if plan.held_out >= 30 else "about 80 %"
     return (
         f"{plan.held_out:,} held-out examples prove a true gain of {plan.minimum_detectable:.3f} "
-        f"in 80 % or more, of {_GAIN:.3f} in {proven:.0%} (and ship it in {shipped:.0%})"
+        f"in {bound}, of {_GAIN:.3f} in {proven:.0%} (and ship it in {shipped:.0%})"
     )
 
 

@@ -189,6 +189,17 @@ class TestRound:
         assert round_.failed(0, DOWN, 9.0) is None
         assert isinstance(round_.failed(1, DOWN, 9.0), NoneAnswered)
 
+    def test_what_the_caller_did_wrong_leaves_those_who_are_out_and_asks_nobody_else(self) -> None:
+        wrong, round_ = lm15.InvalidRequestError("no such field"), Round(["a", "b", "c"])
+        round_.start(), round_.start()
+        assert round_.failed(1, wrong, 9.0) is None
+        assert not round_.may_hedge
+        assert round_.failed(0, DOWN, 9.0) is wrong
+
+    def test_asked_alone_what_the_caller_did_wrong_is_the_end(self) -> None:
+        wrong, round_ = lm15.InvalidRequestError("no such field"), Round(["a", "b"])
+        assert round_.failed(round_.start(), wrong, 9.0) is wrong
+
 
 async def slow_first(clock: ManualClock, seconds: float, **settings: Any) -> tuple[Any, Any, Any]:
     """A chain whose first is held; the clock moves once it has been asked."""
@@ -242,6 +253,25 @@ def test_beside_a_slow_last_one_that_failed_in_passing_is_asked_again(
         return answer.model, first.calls, second.calls, second.inside
 
     assert asyncio.run(race()) == (wins, asked, 1, 0)
+
+
+@pytest.mark.parametrize("error", [lm15.InvalidRequestError("no"), BudgetExceeded("spent")])
+def test_a_hedge_that_may_not_be_made_takes_no_answer_away(error: Exception) -> None:
+    async def race() -> tuple[Any, ...]:
+        clock, first, second = ManualClock(), CountingEngine(), failing(error)
+        first.gate = asyncio.Event()
+        pair = chained(first, second, clock=clock, hedge=2.0)
+        call = asyncio.ensure_future(pair.asynchronous.complete(request("hi")))
+        while not first.inside or not clock.waiting:
+            await asyncio.sleep(0)
+        clock.advance(2.0)
+        while not second.calls:
+            await asyncio.sleep(0)
+        first.gate.set()
+        answer = await call
+        return answer.model, first.calls, second.calls
+
+    assert asyncio.run(race()) == ("kit/model", 1, 1)
 
 
 def test_before_its_time_the_next_is_not_asked() -> None:

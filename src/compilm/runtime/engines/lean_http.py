@@ -7,12 +7,14 @@ tasks, `lean_tasks.py`. Nothing is tried twice. Why, with figures: design/depend
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from ...clock import Clock
 from .lean_idle import readable
@@ -29,16 +31,18 @@ _KERNEL = sys.platform == "linux"  # it bounds a read by itself
 class Exchange(Parsing):
     """One answer as it comes in on a socket: `status`, lower-case `headers`, and the body."""
 
-    def __init__(self, sock: socket.socket, clock: Clock, end: float) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, end: float, kernel: bool = False) -> None:
         super().__init__()
-        self._sock, self._clock, self._end = sock, clock, end
+        self._sock, self._clock, self._end, self._kernel = sock, clock, end, kernel
+        if kernel and sock.gettimeout() is not None:
+            sock.settimeout(None)
 
     def ask(self, request: bytes) -> None:
         """Send, and wait for the head of the answer."""
         self._expect()
         unsent = memoryview(request)
         while unsent:
-            _bound(self._sock, socket.SO_SNDTIMEO, self._left())
+            self._bound(socket.SO_SNDTIMEO)
             unsent = unsent[self._sock.send(unsent) :]
         while not self._headed:
             self._read()
@@ -76,7 +80,7 @@ class Exchange(Parsing):
 
     def _read(self) -> None:
         """What comes next; each read is bounded by one common end: dripping cannot outlast it."""
-        _bound(self._sock, socket.SO_RCVTIMEO, self._left())
+        self._bound(socket.SO_RCVTIMEO)
         try:
             data = self._sock.recv(_READ)
         except BlockingIOError:  # by the kernel's bound
@@ -92,6 +96,19 @@ class Exchange(Parsing):
         else:
             raise CutShort if self._came else Unanswered
 
+    def _bound(self, option: int) -> None:
+        """What comes next of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`) ends with the time that is left.
+
+        Python's own timeout looks before each read and write whether it would wait: a call more,
+        and one more place at which a thread gives the interpreter to another and waits to get it
+        back. A crowd of threads pays for each of these; with the kernel's there is one a read.
+        """
+        if self._kernel:
+            whole, part = divmod(max(1, int(self._left() * 1e6)), 1_000_000)
+            self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
+        else:
+            self._sock.settimeout(self._left())
+
     def _left(self) -> float:
         left = self._end - self._clock.now()
         if left <= 0:
@@ -103,9 +120,21 @@ class SyncHttp:
     """Connections for threads: at most `most`, the last used first."""
 
     def __init__(self, base_url: str, most: int, clock: Clock) -> None:
-        self._route, self._clock = Route(base_url), clock
-        self._room = threading.BoundedSemaphore(most)
+        self._route, self._clock, self._most = Route(base_url), clock, most
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        """Have connections of this process: those of its parent, after a fork, are not its own."""
+        self._room = threading.BoundedSemaphore(self._most)
         self._idle: list[socket.socket] = []  # append and pop are atomic
+
+    def forked(self) -> None:
+        """In a child: let go of the parent's connections, which stay open there."""
+        idle = self._idle
+        self._begin()
+        for sock in idle:
+            sock.close()
 
     def head(self, path: str, headers: Mapping[str, str]) -> bytes:
         """What all requests to a path have in common."""
@@ -114,18 +143,19 @@ class SyncHttp:
     @contextmanager
     def post(self, head: bytes, body: bytes, end: float) -> Iterator[Exchange]:
         """Send, and give what comes; the connection is kept if the body was read whole."""
-        if not self._room.acquire(timeout=max(0.0, end - self._clock.now())):
+        room = self._room
+        if not room.acquire(timeout=max(0.0, end - self._clock.now())):
             raise WireFailure("timeout", "every connection was in use")
         sock: socket.socket | None = None
         exchange: Exchange | None = None
         try:
             sock = self._connected(end)
-            exchange = Exchange(sock, self._clock, end)
+            exchange = Exchange(sock, self._clock, end, self._by_kernel())
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
         except (BlockingIOError, TimeoutError):  # a write by the kernel's bound, by Python's
             raise WireFailure("timeout") from None
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, UnicodeError) as error:  # a host is no name
             raise WireFailure("transport", type(error).__name__) from None
         finally:
             if sock is not None:
@@ -133,7 +163,15 @@ class SyncHttp:
                     self._idle.append(sock)
                 else:
                     sock.close()
-            self._room.release()
+            room.release()
+
+    def _by_kernel(self) -> bool:
+        """Whether the kernel bounds reads: not with TLS, of which a read is several.
+
+        Nor in the main thread, which signals come to: after each a read begins anew, and its time.
+        """
+        alone = threading.current_thread() is threading.main_thread()
+        return _KERNEL and self._route.tls is None and not alone
 
     def _connected(self, end: float) -> socket.socket:
         while True:
@@ -151,8 +189,6 @@ class SyncHttp:
         connection.connect()
         sock = connection.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if _KERNEL and self._route.tls is None:
-            sock.settimeout(None)  # from here on `_bound` says
         return sock
 
     def close(self) -> None:
@@ -163,16 +199,13 @@ class SyncHttp:
     __del__ = close
 
 
-def _bound(sock: socket.socket, option: int, seconds: float) -> None:
-    """What comes next on a socket, of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`), ends after so long.
+_ALL: WeakSet[SyncHttp] = WeakSet()
 
-    Python's own timeout looks before each read and write whether it would wait: a call more, and
-    one more place at which a thread gives the interpreter to another and waits to get it back. A
-    crowd of threads pays for each of these; with the kernel's there is one a read. Not with TLS,
-    of which a read is several.
-    """
-    if sock.gettimeout() is None:
-        whole, part = divmod(max(1, int(seconds * 1e6)), 1_000_000)
-        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
-    else:
-        sock.settimeout(seconds)
+
+def _forked() -> None:
+    for each in list(_ALL):
+        each.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -110,7 +110,7 @@ class _LeanSender(_Lean):
                 for payload in _payloads(events, chunk):
                     if payload is None:
                         exchange.extend(self._clock.now() + _GRACE)
-                        with suppress(TimeoutError):
+                        with suppress(OSError, WireFailure):  # what was said is whole
                             deque(exchange.chunks(), maxlen=0)
                         return
                     yield payload
@@ -143,7 +143,7 @@ class _AsyncLeanSender(_Lean):
             async for chunk in exchange.chunks():
                 for payload in _payloads(events, chunk):
                     if payload is None:
-                        with suppress(TimeoutError):
+                        with suppress(OSError, WireFailure):  # what was said is whole
                             async with asyncio.timeout(_GRACE):
                                 await exchange.read()
                         return

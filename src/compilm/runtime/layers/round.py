@@ -32,6 +32,7 @@ class Round:
         self._left = list(range(len(names)))
         self._spare: list[int] = []
         self._asked = [0] * len(names)
+        self._own: Exception | None = None
         self.failures: list[tuple[str, Exception]] = []
 
     @property
@@ -62,15 +63,18 @@ class Round:
     def failed(self, place: int, error: Exception, left: float) -> Exception | None:
         """Note a failure: what the round ends with, or `None` if it goes on."""
         kind = kind_of(error)
-        if kind in _PASSING and self._asked[place] < _MOST:
-            self._spare.append(place)
         self.failures.append((self._names[place], error))
-        if kind not in _NEXT:
-            return error
+        if kind not in _NEXT and self._own is None:
+            # The caller's: nobody else is asked, but who is out already may answer.
+            self._own, self._left, self._spare = error, [], []
+        elif kind in _PASSING and self._own is None and self._asked[place] < _MOST:
+            self._spare.append(place)
         is_over = self.out == 0 and (not self.is_open or left <= 0)
         return self._end() if is_over else None
 
     def _end(self) -> Exception:
+        if self._own is not None:
+            return self._own
         last = self.failures[-1][1]
         if len(self.failures) == 1:
             return last
