@@ -27,10 +27,10 @@ def power_of(gain: float, n: int, *, sd: float = SD) -> Power:
     """The chance that `n` held-out pairs lead to each verdict on a true gain of `gain`.
 
     A lower bound from 30 pairs on, below which 0/1 scores are proven less often: it is that of a
-    search which says nothing of its winner. A mean difference m
-    passes from some threshold c upwards, so the chance is Phi((gain - c)·√n/sd). `sd` is that of
-    the differences, √(2p(1-p)(1-r)) for 0/1 scores of mean p whose pairs correlate by r; by
-    default p = 0.6, r = 0.5.
+    search which says nothing of its winner. A mean difference m passes from some threshold c
+    upwards, so the chance is Phi((gain - c)·√n/sd). `sd` is that of the differences,
+    √(2p(1-p)(1-r)) for 0/1 scores of mean p whose pairs correlate by r; by default p = 0.6,
+    r = 0.5.
 
     >>> proven, shipped = power_of(0.05, 300)
     >>> f"{proven:.0%} {shipped:.0%}"
