@@ -22,7 +22,7 @@ from compilm.clock import SYSTEM_CLOCK
 from compilm.runtime.engines import lean_http
 from compilm.runtime.engines.account import Account
 from compilm.runtime.engines.lean_http import SyncHttp
-from compilm.runtime.engines.lean_idle import readable
+from compilm.runtime.engines.lean_quiet import readable
 from compilm.runtime.engines.lean_sender import lean_senders
 from compilm.runtime.engines.provider import Until
 from compilm.runtime.engines.wire import WireFailure
@@ -182,7 +182,7 @@ def test_a_connection_that_is_not_quiet_is_not_used_again(http: Any, end: str) -
         else:
             connection.close()
         (idle,) = http._idle
-        while not readable(idle):  # it is on its way
+        while not readable(idle.sock):  # it is on its way
             pass
     with answering(http, OK):
         assert ask(http) == b"yes"

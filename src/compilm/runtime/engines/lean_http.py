@@ -14,35 +14,49 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
 from weakref import WeakSet
 
 from ...clock import Clock
-from .lean_idle import readable
 from .lean_parsing import CutShort, Parsing, Unanswered, named
+from .lean_quiet import readable, sent
 from .lean_route import Route
 from .wire import WireFailure
 
-__all__ = ["Exchange", "SyncHttp"]
+__all__ = ["Exchange", "Line", "SyncHttp"]
 
 _READ = 1 << 16  # bytes of one read, at most
+_EARLY = 0.9  # of the time that is left, until the kernel ends a read
 _KERNEL = sys.platform == "linux"  # it bounds a read by itself
 
 
-class Exchange(Parsing):
-    """One answer as it comes in on a socket: `status`, lower-case `headers`, and the body."""
+@dataclass(slots=True)
+class Line:
+    """A connection, and the seconds after which the kernel ends a read of it."""
 
-    def __init__(self, sock: socket.socket, clock: Clock, end: float, kernel: bool = False) -> None:
+    sock: socket.socket
+    armed: float = inf
+
+
+class Exchange(Parsing):
+    """One answer as it comes in on a line: `status`, lower-case `headers`, and the body."""
+
+    def __init__(self, line: Line, clock: Clock, end: float, kernel: bool = False) -> None:
         super().__init__()
-        self._sock, self._clock, self._end, self._kernel = sock, clock, end, kernel
-        if kernel and sock.gettimeout() is not None:
-            sock.settimeout(None)
+        self._line, self._sock = line, line.sock
+        self._clock, self._end, self._kernel = clock, end, kernel
+        if kernel and self._sock.gettimeout() is not None:
+            self._sock.settimeout(None)
 
     def ask(self, request: bytes) -> None:
         """Send, and wait for the head of the answer."""
         self._expect()
         unsent = memoryview(request)
+        if self._kernel:
+            unsent = unsent[sent(self._sock, request) :]
         while unsent:
-            self._bound(socket.SO_SNDTIMEO)
+            self._bound(socket.SO_SNDTIMEO, self._left())
             unsent = unsent[self._sock.send(unsent) :]
         while not self._headed:
             self._read()
@@ -80,11 +94,7 @@ class Exchange(Parsing):
 
     def _read(self) -> None:
         """What comes next; each read is bounded by one common end: dripping cannot outlast it."""
-        self._bound(socket.SO_RCVTIMEO)
-        try:
-            data = self._sock.recv(_READ)
-        except BlockingIOError:  # by the kernel's bound
-            raise TimeoutError from None
+        data = self._received()
         if data:
             try:
                 self._parse(data)
@@ -96,18 +106,37 @@ class Exchange(Parsing):
         else:
             raise CutShort if self._came else Unanswered
 
-    def _bound(self, option: int) -> None:
-        """What comes next of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`) ends with the time that is left.
+    def _received(self) -> bytes:
+        """Python's own timeout looks before each read whether it would wait: a call more, and one
+        more place at which a thread gives the interpreter to another and waits to get it back. A
+        crowd of threads pays for each of these; with the kernel's bound there is one a read.
 
-        Python's own timeout looks before each read and write whether it would wait: a call more,
-        and one more place at which a thread gives the interpreter to another and waits to get it
-        back. A crowd of threads pays for each of these; with the kernel's there is one a read.
+        That is set to come early, for it may then stay as it is for the next request; where it
+        ends a read before its time, the rest of the time is waited for.
         """
+        left = self._left()
+        if not self._kernel:
+            self._sock.settimeout(left)
+            return self._sock.recv(_READ)
+        if self._line.armed > left:
+            self._arm(left * _EARLY)
+        while True:
+            try:
+                return self._sock.recv(_READ)
+            except BlockingIOError:
+                self._arm(self._left())
+
+    def _arm(self, seconds: float) -> None:
+        self._line.armed = seconds
+        self._bound(socket.SO_RCVTIMEO, seconds)
+
+    def _bound(self, option: int, seconds: float) -> None:
+        """What comes next of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`) ends after so many seconds."""
         if self._kernel:
-            whole, part = divmod(max(1, int(self._left() * 1e6)), 1_000_000)
+            whole, part = divmod(max(1, int(seconds * 1e6)), 1_000_000)
             self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
         else:
-            self._sock.settimeout(self._left())
+            self._sock.settimeout(seconds)
 
     def _left(self) -> float:
         left = self._end - self._clock.now()
@@ -127,14 +156,14 @@ class SyncHttp:
     def _begin(self) -> None:
         """Have connections of this process: those of its parent, after a fork, are not its own."""
         self._room = threading.BoundedSemaphore(self._most)
-        self._idle: list[socket.socket] = []  # append and pop are atomic
+        self._idle: list[Line] = []  # append and pop are atomic
 
     def forked(self) -> None:
         """In a child: let go of the parent's connections, which stay open there."""
         idle = self._idle
         self._begin()
-        for sock in idle:
-            sock.close()
+        for line in idle:
+            line.sock.close()
 
     def head(self, path: str, headers: Mapping[str, str]) -> bytes:
         """What all requests to a path have in common."""
@@ -146,11 +175,11 @@ class SyncHttp:
         room = self._room
         if not room.acquire(timeout=max(0.0, end - self._clock.now())):
             raise WireFailure("timeout", "every connection was in use")
-        sock: socket.socket | None = None
+        line: Line | None = None
         exchange: Exchange | None = None
         try:
-            sock = self._connected(end)
-            exchange = Exchange(sock, self._clock, end, self._by_kernel())
+            line = self._connected(end)
+            exchange = Exchange(line, self._clock, end, self._by_kernel())
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
         except (BlockingIOError, TimeoutError):  # a write by the kernel's bound, by Python's
@@ -158,11 +187,11 @@ class SyncHttp:
         except (http.client.HTTPException, OSError, UnicodeError) as error:  # a host is no name
             raise WireFailure("transport", type(error).__name__) from None
         finally:
-            if sock is not None:
+            if line is not None:
                 if exchange is not None and exchange.over():
-                    self._idle.append(sock)
+                    self._idle.append(line)
                 else:
-                    sock.close()
+                    line.sock.close()
             room.release()
 
     def _by_kernel(self) -> bool:
@@ -173,15 +202,15 @@ class SyncHttp:
         alone = threading.current_thread() is threading.main_thread()
         return _KERNEL and self._route.tls is None and not alone
 
-    def _connected(self, end: float) -> socket.socket:
+    def _connected(self, end: float) -> Line:
         while True:
             try:
-                sock = self._idle.pop()
+                line = self._idle.pop()
             except IndexError:
                 break
-            if not readable(sock):
-                return sock
-            sock.close()  # the other side closed it while it was idle
+            if not readable(line.sock):
+                return line
+            line.sock.close()  # the other side closed it while it was idle
         left = end - self._clock.now()
         if left <= 0:
             raise TimeoutError
@@ -189,12 +218,12 @@ class SyncHttp:
         connection.connect()
         sock = connection.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return sock
+        return Line(sock)
 
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().sock.close()
 
     __del__ = close
 

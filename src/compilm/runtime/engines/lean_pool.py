@@ -10,8 +10,8 @@ from contextlib import suppress
 from ...clock import Alarm, Clock
 from .lean_connection import Connection
 from .lean_dial import Dialer
-from .lean_idle import readable
 from .lean_parsing import Unanswered
+from .lean_quiet import readable
 from .lean_route import Route
 
 __all__ = ["Pool", "dropped"]
