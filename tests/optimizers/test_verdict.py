@@ -14,6 +14,7 @@ from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.confirmation import Confirmation, confirm
 from compilm.optimizers.evidence import Evidence
 from compilm.optimizers.rollout import Rollout
+from compilm.optimizers.verdict import HeldOut, judge
 
 from . import worlds
 from .cells import known
@@ -125,3 +126,19 @@ def test_a_true_gain_is_usually_proven() -> None:
         after = [max(b, float(draw.random() < 0.4)) for b in before]
         proven += judged(before, after).verdict == "proven"
     assert proven >= 48
+
+
+@pytest.mark.parametrize("search", [-0.1, 0.0, 0.1, 0.3])
+def test_a_sure_gain_is_told_by_the_held_out_examples_whatever_the_search_leans_to(
+    search: float,
+) -> None:
+    found = judge((search, 0.005), HeldOut(mean=0.4, variance=0.004, low=0.27, n=60))
+    assert found.verdict == "proven"
+    assert abs(found.gain.value - 0.4) < abs(search - 0.4) / 8
+    assert found.gain.low < 0.4 < found.gain.high
+
+
+def test_a_gain_that_may_be_none_is_told_as_less_than_was_seen() -> None:
+    found = judge((0.05, 0.005), HeldOut(mean=0.1, variance=0.005, low=-0.04, n=60))
+    assert found.verdict == "likely"
+    assert 0 < found.gain.value < 0.06
