@@ -24,10 +24,10 @@ class Confirmation:
     """The held-out comparison and what it says together with the search.
 
     `held_out` is the paired gain on held-out examples alone, which nothing was chosen by. `gain`
-    is the estimate to report, by what the search knows and the held-out examples together: after
-    a gate the raw held-out mean is too high, for only lucky ones pass. `p_better` is the chance of
-    a gain by both together. `minimum_detectable`: the true gain that this sample would have proven
-    four times in five or more often (`power.py`).
+    is the estimate to report, that one drawn to 0 by the chance that there is none: after a gate
+    the raw held-out mean is too high, for only lucky ones pass. `p_better` is the chance of a gain
+    by the search and the held-out examples together. `minimum_detectable`: the true gain that this
+    sample would have proven four times in five or more often (`power.py`).
     """
 
     baseline: Estimate

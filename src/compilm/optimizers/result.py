@@ -32,8 +32,8 @@ class CompileResult:
     """The outcome of a compile: the verdict, the proof, the program and what it cost.
 
     verdict: `proven`, `likely`, `unproven` or `no-headroom`. gain: the gain over the given program
-    with its 95 % interval, by one model of all that was seen in the search and on held-out
-    examples; n counts the latter. held_out: the plain paired difference on them, `None` where
+    with its 95 % interval, on held-out examples (n counts them), drawn to 0 by the chance, by all
+    that was seen, that there is none. held_out: the plain paired difference on them, `None` where
     nothing was confirmed. baseline, compiled: scores by split, `None` where a split was not
     measured. program: the compiled `dspy.Module`, the given one where the verdict says so. spent:
     everything that was sent, failed calls included; calls lost with a killed process are told in

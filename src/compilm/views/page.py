@@ -113,9 +113,9 @@ def _boxes(pairs: Iterable[tuple[str, str]], kind: str) -> str:
 def _evidence(story: Story) -> str:
     why = (
         "Both programs answered the same examples, none of which the search had seen. The gain is "
-        "measured on these alone, and estimated from them and the search together. A 95 % interval "
-        "covers the true score in 95 of 100 such measurements; a gain is proven when the whole of "
-        "both intervals lies above 0."
+        "measured on these alone, and drawn in by the chance, with what the search saw, that there "
+        "is none. A 95 % interval covers the true score in 95 of 100 such measurements; a gain is "
+        "proven when the whole of both intervals lies above 0."
     )
     title = "The proof" if story.verdict == "proven" else "The held-out comparison"
     return _section(title, why, [_figure(charts.evidence(story))])

@@ -291,7 +291,7 @@ class DecisionRow:
 class Confirmed:
     """The held-out comparison of the baseline with one candidate.
 
-    gain is by search and held-out examples together, held_out by the latter alone.
+    held_out is by these examples alone, gain is that drawn to 0 by the chance of none.
     """
 
     candidate: str
