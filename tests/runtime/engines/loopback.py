@@ -10,9 +10,21 @@ from typing import Any
 from compilm.clock import SYSTEM_CLOCK, Clock
 from compilm.runtime.engines.lean_tasks import AsyncHttp
 
-__all__ = ["OK", "Loopback", "Talk", "asked", "client", "in_turn", "settled", "with_length"]
+__all__ = [
+    "NAMED",
+    "OK",
+    "Loopback",
+    "Talk",
+    "asked",
+    "client",
+    "in_turn",
+    "passing",
+    "settled",
+    "with_length",
+]
 
 Talk = Callable[["Loopback", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NAMED = "localhost"  # whom the certificate is for
 PATIENCE = 10.0  # seconds; nothing here takes so long
 
 
@@ -122,3 +134,25 @@ class client:
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
+
+
+def passing(port: int, heads: list[bytes], answer: bytes = b"200 Connection established") -> Any:
+    """A proxy: it notes what it is asked, and passes bytes on to this port."""
+
+    async def passed(reader: Any, writer: Any) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def talk(server: Loopback, reader: Any, writer: Any) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(head)
+        tunnel = head.startswith(b"CONNECT")
+        if tunnel:
+            writer.write(b"HTTP/1.1 " + answer + b"\r\nvia: x\r\n\r\n")
+        there, onward = await asyncio.open_connection("127.0.0.1", port)
+        if not tunnel:
+            onward.write(head)
+        await asyncio.gather(passed(reader, onward), passed(there, writer))
+
+    return talk

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import ssl
-import subprocess
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runtime.engines.loopback import OK, Loopback, client, in_turn, settled
-from tests.servers import missing
+from tests.runtime.engines.loopback import NAMED, OK, Loopback, client, in_turn, passing, settled
 
 from compilm.runtime.engines import lean_dial
 from compilm.runtime.engines.lean_dial import first_of
 from compilm.runtime.engines.lean_tasks import AsyncHttp
 from compilm.runtime.engines.wire import WireFailure
-
-NAMED = "localhost"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for `localhost`, made here, in one file."""
-    if shutil.which("openssl") is None:
-        missing("openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    key, made = folder / "key.pem", folder / "made.pem"
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    about = ["-nodes", "-days", "2", "-subj", f"/CN={NAMED}"]
-    about += ["-addext", f"subjectAltName=DNS:{NAMED}"]
-    files = ["-keyout", str(key), "-out", str(made)]
-    subprocess.run([*new, *about, *files], check=True, capture_output=True)
-    made.write_text(made.read_text() + key.read_text())
-    return made
-
-
-@pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The context of a server whose certificate is trusted here."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 async def call(http: AsyncHttp) -> bytes:
@@ -219,28 +180,6 @@ def test_a_handshake_that_is_cancelled_or_cut_leaves_nothing(trusted: ssl.SSLCon
             await server.left()
 
     asyncio.run(run())
-
-
-def passing(port: int, heads: list[bytes], answer: bytes = b"200 Connection established") -> Any:
-    """A proxy: it notes what it is asked, and passes bytes on to this port."""
-
-    async def passed(reader: Any, writer: Any) -> None:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-        writer.close()
-
-    async def talk(server: Loopback, reader: Any, writer: Any) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        heads.append(head)
-        tunnel = head.startswith(b"CONNECT")
-        if tunnel:
-            writer.write(b"HTTP/1.1 " + answer + b"\r\nvia: x\r\n\r\n")
-        there, onward = await asyncio.open_connection("127.0.0.1", port)
-        if not tunnel:
-            onward.write(head)
-        await asyncio.gather(passed(reader, onward), passed(there, writer))
-
-    return talk
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

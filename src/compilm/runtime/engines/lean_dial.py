@@ -12,8 +12,7 @@ from typing import Any
 
 from ...clock import Clock
 from .lean_connection import Connection
-from .lean_parsing import HEAD
-from .lean_route import Route
+from .lean_route import Route, granted
 from .trust import tls
 
 __all__ = ["Dialer", "first_of", "spread"]
@@ -176,14 +175,11 @@ class _Asked(asyncio.Protocol):
         self._head += data
         if self.granted.done():
             return
-        if b"\r\n\r\n" in self._head:
-            first = self._head.split(b"\r\n", 1)[0].split(b" ")
-            if len(first) > 1 and first[0].startswith(b"HTTP/1.") and first[1][:1] == b"2":
+        try:
+            if granted(self._head):
                 self.granted.set_result(None)
-            else:
-                self.granted.set_exception(ConnectionError("the proxy refused"))
-        elif len(self._head) > HEAD:
-            self.granted.set_exception(ConnectionError("the proxy's answer is too long"))
+        except ConnectionError as error:
+            self.granted.set_exception(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.granted.done():

@@ -1,12 +1,11 @@
 """The lean client's half for threads: pooled keep-alive connections to one address, one POST each.
 
-A connection is made by `http.client` of the standard library; answers are parsed as in the half for
-tasks, `lean_tasks.py`. Nothing is tried twice. Why, with figures: design/dependencies.md.
+Connections are made in `lean_reach.py`; answers are parsed as in the half for tasks,
+`lean_tasks.py`. Nothing is tried twice. Why, with figures: design/dependencies.md.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import struct
@@ -15,12 +14,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from weakref import WeakSet
 
 from ...clock import Clock
 from .lean_parsing import CutShort, Parsing, Unanswered, named
 from .lean_quiet import readable, sent
+from .lean_reach import reached
 from .lean_route import Route
 from .wire import WireFailure
 
@@ -139,10 +140,14 @@ class Exchange(Parsing):
             self._sock.settimeout(seconds)
 
     def _left(self) -> float:
-        left = self._end - self._clock.now()
-        if left <= 0:
-            raise TimeoutError
-        return left
+        return _left(self._clock, self._end)
+
+
+def _left(clock: Clock, end: float) -> float:
+    left = end - clock.now()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class SyncHttp:
@@ -179,12 +184,12 @@ class SyncHttp:
         exchange: Exchange | None = None
         try:
             line = self._connected(end)
-            exchange = Exchange(line, self._clock, end, self._by_kernel())
+            exchange = Exchange(line, self._clock, end, _by_kernel(line.sock))
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
         except (BlockingIOError, TimeoutError):  # a write by the kernel's bound, by Python's
             raise WireFailure("timeout") from None
-        except (http.client.HTTPException, OSError, UnicodeError) as error:  # a host is no name
+        except (OSError, UnicodeError) as error:  # a host is no name
             raise WireFailure("transport", type(error).__name__) from None
         finally:
             if line is not None:
@@ -193,14 +198,6 @@ class SyncHttp:
                 else:
                     line.sock.close()
             room.release()
-
-    def _by_kernel(self) -> bool:
-        """Whether the kernel bounds reads: not with TLS, of which a read is several.
-
-        Nor in the main thread, which signals come to: after each a read begins anew, and its time.
-        """
-        alone = threading.current_thread() is threading.main_thread()
-        return _KERNEL and self._route.tls is None and not alone
 
     def _connected(self, end: float) -> Line:
         while True:
@@ -211,14 +208,7 @@ class SyncHttp:
             if not readable(line.sock):
                 return line
             line.sock.close()  # the other side closed it while it was idle
-        left = end - self._clock.now()
-        if left <= 0:
-            raise TimeoutError
-        connection = self._route.connection(left)
-        connection.connect()
-        sock = connection.sock
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return Line(sock)
+        return Line(reached(self._route, partial(_left, self._clock, end)))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -226,6 +216,15 @@ class SyncHttp:
             self._idle.pop().sock.close()
 
     __del__ = close
+
+
+def _by_kernel(sock: socket.socket) -> bool:
+    """Whether the kernel bounds reads: not with TLS, of which a read is several.
+
+    Nor in the main thread, which signals come to: after each a read begins anew, and its time.
+    """
+    alone = threading.current_thread() is threading.main_thread()
+    return _KERNEL and type(sock) is socket.socket and not alone
 
 
 _ALL: WeakSet[SyncHttp] = WeakSet()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from .lean_parsing import HEAD
 from .trust import tls
 
-__all__ = ["Route"]
+__all__ = ["Route", "granted"]
 
 # What stays as it is in a path that is not quoted yet, or is.
 _SAFE = "/%:@!$&'()*+,;=~-._"
@@ -38,17 +38,6 @@ class Route:
 
     def path(self, path: str) -> str:
         return self.to.path.rstrip("/") + path
-
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
-        host, port = (self.to.hostname or "", self.port)
-        if self.proxy is not None:
-            host, port = self.proxy.hostname or "", self.proxy.port or 80
-        if self.tls is None:
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        made = http.client.HTTPSConnection(host, port, timeout=timeout, context=self.tls)
-        if self.proxy is not None:
-            made.set_tunnel(self.to.hostname or "", self.port, self._proxy_headers())
-        return made
 
     def _proxy_headers(self) -> dict[str, str]:
         if self.proxy is None or self.proxy.username is None:
@@ -85,3 +74,19 @@ class Route:
         lines = {"host": to, **self._proxy_headers()}
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"CONNECT {to} HTTP/1.1\r\n{text}\r\n".encode()
+
+
+def granted(head: bytes) -> bool:
+    r"""Whether a proxy's answer, as far as it came, grants the tunnel; an error if it refuses.
+
+    >>> granted(b"HTTP/1.1 200 OK\r\n"), granted(b"HTTP/1.1 200 OK\r\n\r\n")
+    (False, True)
+    """
+    if b"\r\n\r\n" not in head:
+        if len(head) > HEAD:
+            raise ConnectionError("the proxy's answer is too long")
+        return False
+    first = head.split(b"\r\n", 1)[0].split(b" ")
+    if len(first) > 1 and first[0].startswith(b"HTTP/1.") and first[1][:1] == b"2":
+        return True
+    raise ConnectionError("the proxy refused")
