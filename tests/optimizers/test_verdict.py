@@ -132,13 +132,13 @@ def test_a_true_gain_is_usually_proven() -> None:
 def test_a_sure_gain_is_told_by_the_held_out_examples_whatever_the_search_leans_to(
     search: float,
 ) -> None:
-    found = judge((search, 0.005), HeldOut(mean=0.4, variance=0.004, low=0.27, n=60))
+    found = judge((search, 0.005), HeldOut(mean=0.4, variance=0.004, low=0.27, high=0.52, n=60))
     assert found.verdict == "proven"
     assert found.gain.value == pytest.approx(0.4, abs=0.01)
 
 
 def test_a_gain_that_may_be_none_is_told_as_less_than_was_seen() -> None:
-    found = judge((0.05, 0.005), HeldOut(mean=0.1, variance=0.005, low=-0.04, n=60))
+    found = judge((0.05, 0.005), HeldOut(mean=0.1, variance=0.005, low=-0.04, high=0.24, n=60))
     assert found.verdict == "likely"
     assert 0 < found.gain.value < 0.06
     assert found.gain.low < -0.04

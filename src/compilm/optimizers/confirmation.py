@@ -56,7 +56,8 @@ def confirm(
     mean, variance = _moments(differences)
     if groups is not None:
         variance *= _design_effect(held, paired_gain(theirs, ours, seed=seed))
-    found = judge(_selected(winner, evidence), HeldOut(mean, variance, held.low, held.n))
+    seen = HeldOut(mean, variance, held.low, held.high, held.n)
+    found = judge(_selected(winner, evidence), seen)
     return Confirmation(
         mean_interval(theirs),
         mean_interval(ours),

@@ -60,7 +60,7 @@ def _threshold(n: int, error: float, verdicts: Container[Verdict]) -> float:
     normal = NormalDist().inv_cdf(0.975)
 
     def passes(mean: float) -> bool:
-        held = HeldOut(mean, error**2, mean - normal * error, n)
+        held = HeldOut(mean, error**2, mean - normal * error, mean + normal * error, n)
         return judge(_SEARCH, held).verdict in verdicts
 
     low, high = 0.0, 20 * error

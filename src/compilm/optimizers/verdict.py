@@ -23,11 +23,12 @@ UNSEEN: Final = (0.0, 0.25**2)
 
 
 class HeldOut(NamedTuple):
-    """The paired gain on `n` held-out examples: mean, variance of that mean, interval's low end."""
+    """The paired gain on `n` held-out examples: mean, variance of that mean, 95 % interval."""
 
     mean: float
     variance: float
     low: float
+    high: float
     n: int
 
 
@@ -43,19 +44,19 @@ class Judgement:
 def judge(selection: tuple[float, float], held_out: HeldOut) -> Judgement:
     """The verdict on what the search says of the gain (mean, variance) and the held-out examples.
 
-    `proven`: the 95 % interval of the held-out gain lies above 0, over 10 pairs or more, and so
-    does that of the reported one. `likely`: the chance of a gain is at least 0.9 by all evidence
-    and 0.8 by the held-out examples alone, so that no optimistic search carries a verdict.
-    `unproven`: else.
+    `proven`: the 95 % interval of the reported gain lies above 0, and so the held-out one's, which
+    never reaches lower; over 10 pairs or more. `likely`: the chance of a gain is at least 0.9 by
+    all evidence and 0.8 by the held-out examples alone, so that no optimistic search carries a
+    verdict. `unproven`: else.
 
-    >>> judge((0.04, 0.001), HeldOut(mean=0.1, variance=0.0009, low=0.04, n=100)).verdict
+    >>> judge((0.04, 0.001), HeldOut(mean=0.1, variance=0.0009, low=0.04, high=0.16, n=100)).verdict
     'proven'
     """
     found = posterior_gain(selection, (held_out.mean, held_out.variance))
     gain = _told(found, held_out)
     alone = NormalDist().cdf(held_out.mean / math.sqrt(held_out.variance))
     verdict: Verdict = "unproven"
-    if held_out.low > 0 and gain.low > 0 and held_out.n >= _FEWEST:
+    if gain.low > 0 and held_out.n >= _FEWEST:
         verdict = "proven"
     elif found.probability >= _LIKELY and alone >= _ALONE:
         verdict = "likely"
@@ -70,10 +71,9 @@ def _told(found: Posterior, held_out: HeldOut) -> Estimate:
     50, 5 up where there are none). The value is the held-out mean with that chance taken into
     account, for only lucky ones pass a gate; the interval's lower end goes down with it.
     """
-    mean, half = held_out.mean, NormalDist().inv_cdf(0.975) * math.sqrt(held_out.variance)
-    value = mean * _real(found)
-    low = mean - half - (mean - value if value > 0 else 0.0)
-    return Estimate(value, low, mean + half, held_out.n)
+    value = held_out.mean * _real(found)
+    drawn = held_out.mean - value if value > 0 else 0.0
+    return Estimate(value, held_out.low - drawn, held_out.high, held_out.n)
 
 
 def _real(found: Posterior) -> float:
