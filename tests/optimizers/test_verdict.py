@@ -142,3 +142,21 @@ def test_a_gain_that_may_be_none_is_told_as_less_than_was_seen() -> None:
     assert found.verdict == "likely"
     assert 0 < found.gain.value < 0.06
     assert found.gain.low < -0.04
+
+
+def test_the_better_the_search_speaks_the_more_is_told() -> None:
+    """A search that is sure of a loss speaks against a gain, not for one."""
+    held = HeldOut(mean=0.1, variance=0.0009, low=0.041, high=0.159, n=100)
+    told = [judge((search / 20, 0.001), held) for search in range(-8, 5)]
+    values = [found.gain.value for found in told]
+    assert values == sorted(values)
+    assert told[0].verdict == "unproven"
+    assert told[-1].verdict == "proven"
+    for found in told:
+        assert found.gain.low <= found.gain.value <= found.gain.high
+
+
+def test_examples_that_hardly_differ_would_not_have_proven_little() -> None:
+    """Of 20 pairs 5 must be won, and none lost, for an interval above 0."""
+    found = judged([1.0] * 20, [1.0] * 20)
+    assert found.minimum_detectable > 0.25

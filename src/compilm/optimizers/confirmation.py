@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from ..metrics.stats import Estimate, mean_interval, paired_gain
 from .candidate import Candidate
@@ -65,7 +66,7 @@ def confirm(
         held,
         found.p_better,
         found.verdict,
-        least_proven(held.n, sd=math.sqrt(variance * held.n)),
+        _least(held, differences),
     )
 
 
@@ -80,6 +81,21 @@ def _selected(winner: Candidate, evidence: Evidence) -> tuple[float, float]:
         return UNSEEN
     mean, sd, _ = found.gain(winner.id)
     return mean, _RELATED * sd**2
+
+
+def _least(held: Estimate, differences: Sequence[float]) -> float:
+    """The gain that these examples would have proven, with the spread that their interval tells.
+
+    0/1 scores that hardly differ have no spread of their own; with a gain of g they would have
+    one of at least √(g(1-g)).
+    """
+    sd = (held.high - held.low) / 2 / NormalDist().inv_cdf(0.975) * math.sqrt(held.n)
+    least = least_proven(held.n, sd=sd)
+    if not {*differences} <= {-1.0, 0.0, 1.0}:
+        return least
+    for _ in range(8):  # each is larger than the one before
+        least = least_proven(held.n, sd=max(sd, math.sqrt(least * (1 - least))))
+    return least
 
 
 def _design_effect(grouped: Estimate, single: Estimate) -> float:

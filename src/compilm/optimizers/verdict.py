@@ -69,15 +69,16 @@ def _told(found: Posterior, held_out: HeldOut) -> Estimate:
     The search knows well *whether* there is a gain, and leans in *how much*: the model it is read
     from draws what is far out to the middle (at 300 calls 3 to 4 points down where gains are 30 to
     50, 5 up where there are none). The value is the held-out mean with that chance taken into
-    account, for only lucky ones pass a gate; the interval's lower end goes down with it.
+    account, for only lucky ones pass a gate; the end of the interval on its side goes with it.
     """
-    value = held_out.mean * _real(found)
-    drawn = held_out.mean - value if value > 0 else 0.0
-    return Estimate(value, held_out.low - drawn, held_out.high, held_out.n)
+    value = held_out.mean * _real(found, held_out.mean)
+    drawn = value - held_out.mean
+    low, high = held_out.low + min(0.0, drawn), held_out.high + max(0.0, drawn)
+    return Estimate(value, low, high, held_out.n)
 
 
-def _real(found: Posterior) -> float:
-    """The chance that there is something to gain at all.
+def _real(found: Posterior, mean: float) -> float:
+    """The chance that there is something to gain, or to lose, at all, in the direction of `mean`.
 
     Half of all tasks have nothing that prompts can change (49 % of 72 runs ended below their
     zero-shot score, arXiv 2604.14585): a prior of one half at exactly 0, the other half a gain
@@ -85,5 +86,6 @@ def _real(found: Posterior) -> float:
     """
     spread, square = _TASK_SD**2, found.sd**2
     rate = math.sqrt(square / (square + spread))
-    evidence = (found.mean / found.sd) ** 2 / 2 * spread / (square + spread)
+    towards = max(0.0, math.copysign(found.mean, found.mean * mean))
+    evidence = (towards / found.sd) ** 2 / 2 * spread / (square + spread)
     return 1 / (1 + math.exp(-min(50.0, math.log(rate) + evidence)))

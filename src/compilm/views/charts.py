@@ -40,7 +40,7 @@ def evidence(story: Story) -> str:
     if seen is None or seen.baseline is None or seen.compiled is None or seen.gain is None:
         return ""
     n = seen.gain.n
-    gains = [Bar("gain, by all seen", seen.gain, best=True)]
+    gains = [Bar("gain, as told", seen.gain, best=True)]
     if seen.held_out is not None:
         gains.insert(0, Bar("on these examples", seen.held_out))
     scores = (

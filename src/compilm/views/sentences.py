@@ -195,17 +195,16 @@ def finding(story: Story) -> str:
         return _none_better(story)
     where = f"on {seen.gain.n:,} {_SPLITS.get(seen.split, seen.split)}"
     edges = f"{_signed_edge(seen.gain.low)} to {_signed_edge(seen.gain.high)}"
-    gain = f"By all that was seen it gains {signed(seen.gain.value)} (95 % interval {edges})"
+    gain = f"The gain is put at {signed(seen.gain.value)} (95 % interval {edges})"
     before, after = figure(seen.baseline.value), figure(seen.compiled.value)
     if story.verdict == "proven":
         return f"The compiled program scores {after}, the given one {before}, {where}. {gain}."
     if story.verdict == "likely":
-        whose = (
-            "The interval reaches" if seen.gain.low <= 0 else "The held-out examples alone allow"
-        )
+        why = "The interval reaches 0" if seen.gain.low <= 0 else "So few examples are"
+        so = ", so this is no proof" if seen.gain.low <= 0 else " no proof"
         return (
             f"The compiled program scores {after}, the given one {before}, {where}. {gain}. "
-            f"{whose} 0, so this is no proof; the chance of a gain is {seen.p_better:.0%}."
+            f"{why}{so}; the chance of a gain is {seen.p_better:.0%}."
         )
     return (
         f"The best candidate scores {after}, the given program {before}, {where}. {gain}. "

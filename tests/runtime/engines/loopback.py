@@ -151,8 +151,11 @@ def passing(port: int, heads: list[bytes], answer: bytes = b"200 Connection esta
         if tunnel:
             writer.write(b"HTTP/1.1 " + answer + b"\r\nvia: x\r\n\r\n")
         there, onward = await asyncio.open_connection("127.0.0.1", port)
-        if not tunnel:
-            onward.write(head)
-        await asyncio.gather(passed(reader, onward), passed(there, writer))
+        try:
+            if not tunnel:
+                onward.write(head)
+            await asyncio.gather(passed(reader, onward), passed(there, writer))
+        finally:
+            onward.close()
 
     return talk

@@ -17,6 +17,7 @@ from tests.runtime.engines.loopback import NAMED, OK, Loopback, in_turn, passing
 from compilm.clock import SYSTEM_CLOCK
 from compilm.errors import ConfigError
 from compilm.runtime.engines.lean_http import SyncHttp
+from compilm.runtime.engines.lean_route import Route
 from compilm.runtime.engines.wire import WireFailure
 
 
@@ -70,6 +71,39 @@ def test_an_address_that_is_silent_leaves_time_for_the_next(
             assert await ask("http://provider.example", seconds=1.0) == [b"yes"]
 
     asyncio.run(run())
+
+
+def test_an_address_of_a_kind_that_is_not_here_is_passed_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        async with Loopback(in_turn(OK)) as server:
+            named(monkeypatch, server.port)
+            (here,) = socket.getaddrinfo("provider.example", 80)
+            none = (255, socket.SOCK_STREAM, 0, "", ("::1", server.port))
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [none, here])
+            assert await ask("http://provider.example") == [b"yes"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://me:secret@localhost:1", "http://me:secret@localhost:x", "http://"]
+)
+def test_a_proxy_that_is_none_is_refused_with_words(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(ConfigError, match="environment") as caught:
+        SyncHttp("http://provider.example", 1, SYSTEM_CLOCK)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_without_a_scheme_speaks_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    assert Route("http://provider.example").first == ("proxy.example", 3128)
+    monkeypatch.setenv("http_proxy", "https://proxy.example")
+    assert Route("http://provider.example").first == ("proxy.example", 443)
 
 
 def test_silent_addresses_have_one_end_together(

@@ -34,9 +34,7 @@ class Dialer:
     async def dialled(self) -> Connection:
         """A connection over which requests can be sent."""
         route, proxy = self._route, self._route.proxy
-        host, port = (route.to.hostname or "", route.port)
-        if proxy is not None:
-            host, port = proxy.hostname or "", proxy.port or 80
+        host, port = route.first
         plain = await first_of(spread(await self._addresses(host, port), self._turn))
         self._turn += 1
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 from ...clock import Clock
 from .lean_parsing import CutShort, Parsing, Unanswered, named
+from .lean_pool import AGE, IDLE
 from .lean_quiet import readable, sent
 from .lean_reach import reached
 from .lean_route import Route
@@ -28,36 +29,40 @@ from .wire import WireFailure
 __all__ = ["Exchange", "Line", "SyncHttp"]
 
 _READ = 1 << 16  # bytes of one read, at most
-_EARLY = 0.9  # of the time that is left, until the kernel ends a read
+_EARLY, _LATEST = 0.85, 0.9  # of the time that is left, until the kernel ends a read
+_FEW = 0.05  # seconds of which all may be the kernel's
 _KERNEL = sys.platform == "linux"  # it bounds a read by itself
 
 
 @dataclass(slots=True)
 class Line:
-    """A connection, and the seconds after which the kernel ends a read of it."""
+    """A connection; the seconds after which the kernel ends a read of it; when it was made, used.
+
+    Times are seconds of the client's clock.
+    """
 
     sock: socket.socket
-    armed: float = inf
+    kernel_bound: float = inf
+    made: float = 0.0
+    used: float = 0.0
 
 
 class Exchange(Parsing):
     """One answer as it comes in on a line: `status`, lower-case `headers`, and the body."""
 
-    def __init__(self, line: Line, clock: Clock, end: float, kernel: bool = False) -> None:
+    def __init__(self, line: Line, clock: Clock, end: float) -> None:
         super().__init__()
         self._line, self._sock = line, line.sock
-        self._clock, self._end, self._kernel = clock, end, kernel
-        if kernel and self._sock.gettimeout() is not None:
-            self._sock.settimeout(None)
+        self._clock, self._end = clock, end
 
     def ask(self, request: bytes) -> None:
         """Send, and wait for the head of the answer."""
         self._expect()
         unsent = memoryview(request)
-        if self._kernel:
+        if _by_kernel(self._sock):
             unsent = unsent[sent(self._sock, request) :]
         while unsent:
-            self._bound(socket.SO_SNDTIMEO, self._left())
+            self._sock.settimeout(self._left())
             unsent = unsent[self._sock.send(unsent) :]
         while not self._headed:
             self._read()
@@ -112,32 +117,34 @@ class Exchange(Parsing):
         more place at which a thread gives the interpreter to another and waits to get it back. A
         crowd of threads pays for each of these; with the kernel's bound there is one a read.
 
-        That is set to come early, for it may then stay as it is for the next request; where it
-        ends a read before its time, the rest of the time is waited for.
+        The kernel is late by up to an eighth of a bound. So that is set to come early, and may
+        then stay as it is for the next request; what is left of the time is waited for after it.
         """
         left = self._left()
-        if not self._kernel:
+        if not _by_kernel(self._sock):
             self._sock.settimeout(left)
             return self._sock.recv(_READ)
-        if self._line.armed > left:
-            self._arm(left * _EARLY)
+        if self._sock.gettimeout() is not None:
+            self._sock.settimeout(None)
+        if self._line.kernel_bound > left * _LATEST:
+            self._arm(left)
+        waited = 0.0
         while True:
             try:
                 return self._sock.recv(_READ)
             except BlockingIOError:
-                self._arm(self._left())
+                waited += self._line.kernel_bound
+                if waited >= left:  # even if the clock stands still
+                    raise TimeoutError from None
+                self._arm(min(self._left(), left - waited))
 
-    def _arm(self, seconds: float) -> None:
-        self._line.armed = seconds
-        self._bound(socket.SO_RCVTIMEO, seconds)
-
-    def _bound(self, option: int, seconds: float) -> None:
-        """What comes next of these (`SO_RCVTIMEO`, `SO_SNDTIMEO`) ends after so many seconds."""
-        if self._kernel:
-            whole, part = divmod(max(1, int(seconds * 1e6)), 1_000_000)
-            self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
-        else:
-            self._sock.settimeout(seconds)
+    def _arm(self, left: float) -> None:
+        """Have the kernel end a read before so many seconds are over, or, of few, with them."""
+        seconds = left * _EARLY if left > _FEW else left
+        whole, part = divmod(max(1, int(seconds * 1e6)), 1_000_000)
+        self._line.kernel_bound = whole + part / 1e6
+        bound = struct.pack("ll", whole, part)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
 
     def _left(self) -> float:
         return _left(self._clock, self._end)
@@ -154,14 +161,15 @@ class SyncHttp:
     """Connections for threads: at most `most`, the last used first."""
 
     def __init__(self, base_url: str, most: int, clock: Clock) -> None:
-        self._route, self._clock, self._most = Route(base_url), clock, most
+        self._clock, self._most = clock, most
         self._begin()
+        self._route = Route(base_url)
         _ALL.add(self)
 
     def _begin(self) -> None:
         """Have connections of this process: those of its parent, after a fork, are not its own."""
         self._room = threading.BoundedSemaphore(self._most)
-        self._idle: list[Line] = []  # append and pop are atomic
+        self._idle: list[Line] = []  # the longest idle first; append and pop are atomic
 
     def forked(self) -> None:
         """In a child: let go of the parent's connections, which stay open there."""
@@ -184,36 +192,47 @@ class SyncHttp:
         exchange: Exchange | None = None
         try:
             line = self._connected(end)
-            exchange = Exchange(line, self._clock, end, _by_kernel(line.sock))
+            exchange = Exchange(line, self._clock, end)
             exchange.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             yield exchange
-        except (BlockingIOError, TimeoutError):  # a write by the kernel's bound, by Python's
+        except TimeoutError:
             raise WireFailure("timeout") from None
         except (OSError, UnicodeError) as error:  # a host is no name
             raise WireFailure("transport", type(error).__name__) from None
         finally:
             if line is not None:
                 if exchange is not None and exchange.over():
-                    self._idle.append(line)
+                    self._put_back(line)
                 else:
                     line.sock.close()
             room.release()
 
     def _connected(self, end: float) -> Line:
+        now = self._clock.now()
         while True:
             try:
                 line = self._idle.pop()
             except IndexError:
                 break
-            if not readable(line.sock):
+            if now - line.used < IDLE and now - line.made < AGE and not readable(line.sock):
                 return line
-            line.sock.close()  # the other side closed it while it was idle
-        return Line(reached(self._route, partial(_left, self._clock, end)))
+            line.sock.close()  # nobody used it for long, or the other side closed it
+        made = reached(self._route, partial(_left, self._clock, end))
+        return Line(made, made=now)
+
+    def _put_back(self, line: Line) -> None:
+        """Keep it for the next request; close one that was not needed for long, if there is."""
+        line.used = self._clock.now()
+        self._idle.append(line)
+        with suppress(IndexError):  # another thread may have taken it
+            if line.used - self._idle[0].used >= IDLE:
+                self._idle.pop(0).sock.close()
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().sock.close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().sock.close()
 
     __del__ = close
 
@@ -222,8 +241,9 @@ def _by_kernel(sock: socket.socket) -> bool:
     """Whether the kernel bounds reads: not with TLS, of which a read is several.
 
     Nor in the main thread, which signals come to: after each a read begins anew, and its time.
+    Who sends signals to other threads puts off the end of their reads by as much.
     """
-    alone = threading.current_thread() is threading.main_thread()
+    alone = threading.get_ident() == threading.main_thread().ident
     return _KERNEL and type(sock) is socket.socket and not alone
 
 

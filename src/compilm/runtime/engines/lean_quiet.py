@@ -51,7 +51,7 @@ def sent(sock: socket.socket, data: bytes) -> int:
 
 @cache
 def _calls() -> _Calls:
-    if not (hasattr(socket, "MSG_DONTWAIT") and hasattr(socket, "MSG_NOSIGNAL")):  # Windows, macOS
+    if not hasattr(socket, "MSG_DONTWAIT"):  # Windows
         return _Calls(_selected, lambda *_: 0)
     import ctypes
 
@@ -61,7 +61,8 @@ def _calls() -> _Calls:
         call.restype = ctypes.c_ssize_t
     recv, send, failed = library.recv, library.send, ctypes.get_errno
     room, look = ctypes.create_string_buffer(1), socket.MSG_PEEK | socket.MSG_DONTWAIT
-    flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+    # Where there is no such flag, on macOS, the signal is ignored as Python has it from its start.
+    flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
     def readable(sock: socket.socket) -> bool:
         return recv(sock.fileno(), room, 1, look) >= 0 or failed() not in _WAITS
@@ -76,4 +77,4 @@ def _calls() -> _Calls:
 
 
 def _selected(sock: socket.socket) -> bool:
-    return bool(select.select([sock], [], [], 0)[0])
+    return sock.fileno() < 0 or bool(select.select([sock], [], [], 0)[0])

@@ -5,9 +5,14 @@ Looking a name up is the system's, which cannot be ended; all else is.
 
 from __future__ import annotations
 
+import os
+import selectors
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
 
 from ...errors import ConfigError
 from .lean_route import Route, granted
@@ -15,25 +20,26 @@ from .trust import tls
 
 __all__ = ["reached"]
 
+_STAGGER = 0.25  # seconds until the next address is tried beside one that does not answer
+
 
 def reached(route: Route, left: Callable[[], float]) -> socket.socket:
-    """A connection over which requests can be sent; `OSError` where there is none, `ConfigError`
-    where there cannot be one.
+    """A connection over which requests can be sent. `OSError` or, for a name that is none,
+    `UnicodeError` where there is none; `ConfigError` where there cannot be one.
 
     `left` gives the seconds until the end that all of this has in common, and raises a
     `TimeoutError` after it.
     """
     proxy = route.proxy
-    host, port = (route.to.hostname or "", route.port)
-    if proxy is not None:
-        host, port = proxy.hostname or "", proxy.port or 80
-        if proxy.scheme == "https" and route.tls is not None:
-            raise ConfigError(
-                "the proxy of the environment speaks TLS itself, through which a thread has no TLS "
-                "to the provider: name it with http://, or await the call"
-            )
+    host, port = route.first
+    if proxy is not None and proxy.scheme == "https" and route.tls is not None:
+        raise ConfigError(
+            "the proxy of the environment speaks TLS itself, through which a thread has no TLS to "
+            "the provider: name it with http://, or await the call"
+        )
     made = _connected(host, port, left)
     try:
+        made.settimeout(left())
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if proxy is not None and proxy.scheme == "https":
@@ -49,20 +55,50 @@ def reached(route: Route, left: Callable[[], float]) -> socket.socket:
 
 
 def _connected(host: str, port: int, left: Callable[[], float]) -> socket.socket:
-    """To the first of a name's addresses that answers; each has its share of the time."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure: OSError = OSError("the name has no address")
-    for number, (family, kind, protocol, _, address) in enumerate(found):
-        made = socket.socket(family, kind, protocol)
-        try:
-            made.settimeout(left() / (len(found) - number))
-            made.connect(address)
-        except OSError as error:
-            made.close()
-            failure = error
-        else:
-            return made
+    """The first connection that stands; the next address is tried beside one that is silent."""
+    addresses = deque(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    failure = OSError("the name has no address")
+    tried: set[socket.socket] = set()
+    try:
+        with selectors.DefaultSelector() as waiting:
+            while addresses or tried:
+                limit = left()
+                if addresses:
+                    limit = min(limit, _STAGGER) if len(addresses) > 1 else limit
+                    try:
+                        made = _begun(addresses.popleft())
+                    except OSError as error:
+                        failure = error
+                        continue
+                    tried.add(made)
+                    waiting.register(made, selectors.EVENT_WRITE)
+                for key, _ in waiting.select(limit):
+                    ended: Any = key.fileobj
+                    waiting.unregister(ended)
+                    tried.discard(ended)
+                    code = ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        return cast(socket.socket, ended)
+                    ended.close()
+                    failure = OSError(code, os.strerror(code))
+    finally:
+        for lost in tried:
+            lost.close()
     raise failure
+
+
+def _begun(found: tuple[Any, ...]) -> socket.socket:
+    """A connection on its way to one address, of a kind that this machine may not have."""
+    family, kind, protocol, _, address = found
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setblocking(False)
+        with suppress(BlockingIOError):
+            made.connect(address)
+    except BaseException:  # border: nobody else would close it; it passes
+        made.close()
+        raise
+    return made
 
 
 def _secured(

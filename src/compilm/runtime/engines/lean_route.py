@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from ...errors import ConfigError
 from .lean_parsing import HEAD
 from .trust import tls
 
@@ -29,12 +30,16 @@ class Route:
         self.to = urlsplit(base_url)
         found = getproxies().get(self.to.scheme)
         bypassed = proxy_bypass(self.to.hostname or "")
-        self.proxy: SplitResult | None = urlsplit(found) if found and not bypassed else None
+        self.proxy: SplitResult | None = _proxy(found) if found and not bypassed else None
         self.tls = tls() if self.to.scheme == "https" else None
+        self.port = _port(self.to, "the address")
 
     @property
-    def port(self) -> int:
-        return self.to.port or (443 if self.tls else 80)
+    def first(self) -> tuple[str, int]:
+        """The host and port that a connection is made to: the proxy's if there is one."""
+        if self.proxy is None:
+            return self.to.hostname or "", self.port
+        return self.proxy.hostname or "", _port(self.proxy, "the proxy of the environment")
 
     def path(self, path: str) -> str:
         return self.to.path.rstrip("/") + path
@@ -74,6 +79,26 @@ class Route:
         lines = {"host": to, **self._proxy_headers()}
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"CONNECT {to} HTTP/1.1\r\n{text}\r\n".encode()
+
+
+def _proxy(found: str) -> SplitResult:
+    """The proxy of the environment; a bare `host:port` speaks HTTP."""
+    proxy = urlsplit(found if "://" in found else f"http://{found}")
+    if proxy.scheme not in {"http", "https"} or not proxy.hostname:
+        raise ConfigError(
+            f"the environment names a proxy of the kind {proxy.scheme!r} at host "
+            f"{proxy.hostname!r}: the lean engine speaks to http:// and https:// proxies; take the "
+            "address out of it by no_proxy, or use the SDK's engine"
+        )
+    _port(proxy, "the proxy of the environment")
+    return proxy
+
+
+def _port(address: SplitResult, whose: str) -> int:
+    try:
+        return address.port or (443 if address.scheme == "https" else 80)
+    except ValueError:  # it may hold a password, which its text would show
+        raise ConfigError(f"{whose} has a port that is no number up to 65535") from None
 
 
 def granted(head: bytes) -> bool:
