@@ -80,7 +80,7 @@ def test_the_page_of_a_proof_tells_all_of_it() -> None:
         "Proven better",
         "on 156 held-out examples that the search never saw",
         "The proof",
-        "gain, by all seen",
+        "gain, as told",
         "on these examples",
         "1 other predictor stayed as given",
         "won, shipped",

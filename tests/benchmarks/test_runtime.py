@@ -111,7 +111,19 @@ def test_the_page_says_what_holds_what_does_not_and_what_was_not_run() -> None:
     assert (
         told.split("## Many at once")[1].split("##")[0].strip().endswith("Not run for this page.")
     )
-    assert len(page(Figures([])).splitlines()) < 100
+    assert len(page(Figures([])).splitlines()) < 110
+
+
+def test_crowds_are_judged_at_the_pace_the_demand_names() -> None:
+    rows = [
+        {"part": "paced", "peer": peer, "round": 0, "way": "threads", "of_ideal": share}
+        for peer, share in (("ours", 1.07), ("dspy", 3.87))
+    ]
+    found = {line.asked: line for line in lines(Figures(rows))}
+    line = found["128 at once, threads, where DSPy takes 3.9 x ideal: wall / ideal"]
+    assert (line.measured, line.holds) == (1.07, True)
+    unrun = found["128 at once, tasks, where DSPy takes 3.5 to 4.3 x ideal: wall / ideal"]
+    assert unrun.holds is None
 
 
 def test_the_chart_has_a_bar_for_each_peer_the_shortest_on_top() -> None:
