@@ -57,34 +57,23 @@ def reached(route: Route, left: Callable[[], float]) -> socket.socket:
 def _connected(host: str, port: int, left: Callable[[], float]) -> socket.socket:
     """The first connection that stands; the next address is tried beside one that is silent."""
     addresses = deque(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    failure = OSError("the name has no address")
-    tried: set[socket.socket] = set()
-    try:
-        with selectors.DefaultSelector() as waiting:
-            while addresses or tried:
+    failure, made = OSError("the name has no address"), None
+    with selectors.DefaultSelector() as waiting:
+        try:
+            while made is None and (addresses or waiting.get_map()):
                 limit = left()
-                if addresses:
-                    limit = min(limit, _STAGGER) if len(addresses) > 1 else limit
-                    try:
-                        made = _begun(addresses.popleft())
-                    except OSError as error:
-                        failure = error
-                        continue
-                    tried.add(made)
-                    waiting.register(made, selectors.EVENT_WRITE)
-                for key, _ in waiting.select(limit):
-                    ended: Any = key.fileobj
-                    waiting.unregister(ended)
-                    tried.discard(ended)
-                    code = ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    if not code:
-                        return cast(socket.socket, ended)
-                    ended.close()
-                    failure = OSError(code, os.strerror(code))
-    finally:
-        for lost in tried:
-            lost.close()
-    raise failure
+                try:
+                    if addresses:
+                        waiting.register(_begun(addresses.popleft()), selectors.EVENT_WRITE)
+                    made = _first(waiting, min(limit, _STAGGER) if addresses else limit)
+                except OSError as error:
+                    failure = error
+        finally:
+            for lost in [key.fileobj for key in waiting.get_map().values()]:
+                cast(socket.socket, lost).close()
+    if made is None:
+        raise failure
+    return made
 
 
 def _begun(found: tuple[Any, ...]) -> socket.socket:
@@ -99,6 +88,19 @@ def _begun(found: tuple[Any, ...]) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _first(waiting: selectors.BaseSelector, limit: float) -> socket.socket | None:
+    """One that stands now, or within `limit` seconds; the `OSError` of one that failed."""
+    for key, _ in waiting.select(limit):
+        made = cast(socket.socket, key.fileobj)
+        waiting.unregister(made)
+        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code:
+            return made
+        made.close()
+        raise OSError(code, os.strerror(code))
+    return None
 
 
 def _secured(
