@@ -58,6 +58,6 @@ def test_a_callback_of_the_user_hears_of_the_modules_too() -> None:
         def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
             heard.append(type(instance).__name__)
 
-    with dspy.context(callbacks=[Listens()]), bench() as made:
+    with dspy.context(callbacks=[Listens()]), bench(concurrency=1) as made:
         run(made, 2)
     assert heard == ["Sorter", "Predict"] * 2

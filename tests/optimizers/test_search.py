@@ -94,7 +94,8 @@ def whole() -> Whole:
 def test_it_gets_better_by_reflection_and_is_then_made_cheaper(whole: Whole) -> None:
     moves = {body["move"] for body in bodies(whole.job, "candidate")}
     phases = {body["phase"] for body in bodies(whole.job, "decision")}
-    assert whole.result.verdict == "proven"
+    assert whole.result.verdict == "likely"  # 12 held-out examples prove little
+    assert whole.result.gain.value > 0.2
     assert phases == {"baseline", "opening", "race", "final", "economy"}
     assert moves >= {"reflection, rewritten", "reflection, rules added", "merged", "fewer demos"}
     assert next(b for b in bodies(whole.job, "candidate") if b["shown"])
