@@ -101,6 +101,12 @@ def test_it_gets_better_by_reflection_and_is_then_made_cheaper(whole: Whole) -> 
     assert next(b for b in bodies(whole.job, "candidate") if b["shown"])
 
 
+def test_with_more_held_out_examples_its_gain_is_proven() -> None:
+    found = searched(sizes=(12, 20, 40), rollouts=320).result
+    assert found.verdict == "proven"
+    assert found.gain.low > 0
+
+
 class Unruly:
     """The world's answers, out of order: some wait until a later one has been given."""
 

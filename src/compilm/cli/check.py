@@ -143,9 +143,7 @@ def _gold(metric: Metric, parts: Parts) -> Check:
             gold = dspy.Prediction(**dict(example.labels().items()))
             try:
                 score = metric.score(example, gold, example_id=id_)
-            except (
-                Exception
-            ) as error:  # border: the user's metric, asked about what it may not know
+            except Exception as error:  # border: the user's metric, which may know no labels
                 told = f"the labels as predictions could not be scored: {error}"
                 return Check("!!", "gold", told)
             if score.is_missing:

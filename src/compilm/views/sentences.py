@@ -200,11 +200,12 @@ def finding(story: Story) -> str:
     if story.verdict == "proven":
         return f"The compiled program scores {after}, the given one {before}, {where}. {gain}."
     if story.verdict == "likely":
-        why = "The interval reaches 0" if seen.gain.low <= 0 else "So few examples are"
-        so = ", so this is no proof" if seen.gain.low <= 0 else " no proof"
+        why = "So few examples are no proof"
+        if seen.gain.low <= 0:
+            why = "The interval reaches 0, so this is no proof"
         return (
             f"The compiled program scores {after}, the given one {before}, {where}. {gain}. "
-            f"{why}{so}; the chance of a gain is {seen.p_better:.0%}."
+            f"{why}; the chance of a gain is {seen.p_better:.0%}."
         )
     return (
         f"The best candidate scores {after}, the given program {before}, {where}. {gain}. "
