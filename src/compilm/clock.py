@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol
 
+from .alarms import set_alarm
+
 __all__ = ["SYSTEM_CLOCK", "Alarm", "Clock", "ManualClock", "SystemClock"]
 
 
@@ -63,14 +65,11 @@ class SystemClock:
     True
     """
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    # As they are: a frame of Python's around each would cost more than they do.
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+    sleep = staticmethod(time.sleep)
+    alarm = staticmethod(set_alarm)
 
     async def asleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -89,9 +88,6 @@ class SystemClock:
 
     async def adoze(self, future: Future[Any], seconds: float) -> None:
         await asyncio.wait((asyncio.wrap_future(future),), timeout=seconds)
-
-    def alarm(self, seconds: float, ring: Callable[[], object]) -> Alarm:
-        return asyncio.get_running_loop().call_later(seconds, ring)
 
 
 class ManualClock:

@@ -113,7 +113,8 @@ class _AsyncBounded(Shared):
         self._policy = policy
 
     async def complete(self, request: Any) -> Any:
-        with _Cut(self._policy, self._policy.until(self._policy.clock.now())):
+        now = self._policy.clock.now()
+        with _Cut(self._policy, self._policy.until(now), now):
             return await self._inner.complete(request)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
@@ -122,7 +123,7 @@ class _AsyncBounded(Shared):
         try:
             while True:
                 # Not around the yield: what the reader does meanwhile is not ours to cancel.
-                with _Cut(self._policy, until):
+                with _Cut(self._policy, until, self._policy.clock.now()):
                     event = await anext(source, None)
                 if event is None:
                     return
@@ -134,15 +135,14 @@ class _AsyncBounded(Shared):
 class _Cut:
     """A block in a task that is cancelled at an instant, and then raises the policy's error."""
 
-    __slots__ = ("_alarm", "_policy", "_rang", "_requests", "_task", "_token", "_until")
+    __slots__ = ("_alarm", "_left", "_policy", "_rang", "_requests", "_task", "_token", "_until")
 
-    def __init__(self, policy: Bound, until: float) -> None:
-        self._policy, self._until = policy, until
+    def __init__(self, policy: Bound, until: float, now: float) -> None:
+        self._policy, self._until, self._left = policy, until, until - now
         self._rang = False
 
     def __enter__(self) -> None:
-        left = self._until - self._policy.clock.now()
-        task = asyncio.current_task()
+        left, task = self._left, asyncio.current_task()
         if left <= 0 or task is None:
             raise self._policy.error(self._until)
         self._task, self._requests = task, task.cancelling()

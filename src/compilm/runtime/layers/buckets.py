@@ -9,7 +9,7 @@ proportion to the share that was limited (Alizadeh et al., "Data Center TCP", 20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Bucket", "Places"]
 
@@ -31,8 +31,7 @@ class Bucket:
 
     def wait(self, units: float, now: float) -> float:
         """Seconds until so many units can be taken; more than a bucketful waits for a full one."""
-        level = self._filled(now)
-        short = min(units, self.burst) - level
+        short = min(units, self.burst) - self._filled(now)
         return 0.0 if short <= 1e-9 * self.burst else short / self.rate
 
     def wait_behind(self, units: float, ahead: float, now: float) -> float:
@@ -43,10 +42,14 @@ class Bucket:
     def take(self, units: float, now: float) -> None:
         """Take units (or, with fewer than none, give them back); the level may go below zero."""
         self._level = self._filled(now) - units
-        self._at = max(self._at, now)
+        if now > self._at:
+            self._at = now
 
     def _filled(self, now: float) -> float:
-        return min(self.burst, self._level + self.rate * max(0.0, now - self._at))
+        level = self._level
+        if now > self._at:
+            level += self.rate * (now - self._at)
+        return level if level < self.burst else self.burst
 
 
 @dataclass(slots=True)
@@ -67,15 +70,12 @@ class Places:
     adaptive: bool = False
     least: int = 1
     taken: int = 0
+    limit: int | None = field(default=None, init=False)
+    """How many at once, now; `None` for any number."""
     _bears: float = 0.0  # the adaptive limit
 
     def __post_init__(self) -> None:
-        self._bears = float(self.most or 0)
-
-    @property
-    def limit(self) -> int | None:
-        """How many at once, now; `None` for any number."""
-        return int(self._bears) if self.adaptive and self.most is not None else self.most
+        self.limit, self._bears = self.most, float(self.most or 0)
 
     @property
     def is_short(self) -> bool:
@@ -85,15 +85,19 @@ class Places:
     @property
     def is_full(self) -> bool:
         """Whether the next call has to wait for one to end."""
-        limit = self.limit
-        return limit is not None and self.taken >= limit
+        return self.limit is not None and self.taken >= self.limit
 
     def answered(self) -> None:
         """A call was answered: room for more, if there was need of any."""
-        if self.adaptive and self.most is not None and self.is_full:
-            self._bears = min(float(self.most), self._bears + 1.0 / max(1.0, self._bears))
+        if self.adaptive and self.is_full:
+            self._set(self._bears + 1.0 / max(1.0, self._bears))
 
     def limited(self) -> None:
         """A call was rate-limited."""
         if self.adaptive:
-            self._bears = max(float(self.least), self._bears - 0.5)
+            self._set(self._bears - 0.5)
+
+    def _set(self, bears: float) -> None:
+        if self.most is not None:
+            self._bears = min(float(self.most), max(float(self.least), bears))
+            self.limit = int(self._bears)

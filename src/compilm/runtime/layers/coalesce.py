@@ -67,10 +67,10 @@ class Flights:
     def claim(self, key: object) -> tuple[Flight, bool]:
         """The flight of this key, and whether the caller leads it: makes the call and lands it."""
         with self._lock:
-            flight = self._flying.get(key)
-            if flight is None:
-                flight = self._flying[key] = Flight(key)
-                return flight, True
+            own = Flight(key)
+            flight = self._flying.setdefault(key, own)
+            if flight is own:
+                return own, True
             if flight.landing is None:
                 # Running from the start: one who is cancelled must not cancel it for others.
                 flight.landing = Future()

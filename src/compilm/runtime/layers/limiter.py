@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import inf
@@ -90,6 +91,9 @@ class Gate:
         Raises `LimitReached`, and books nothing, where it could not start within `left` seconds.
         """
         with self._lock:
+            if not self._queue and not self.places.is_full and self._alone(ticket, now) <= 0:
+                self._start(ticket, now)
+                return None
             wait = self._expected(ticket, now)
             if wait >= left and wait > 0:
                 raise limit_reached(self.name, wait, left)
@@ -171,11 +175,12 @@ class Gate:
 
     def _alone(self, ticket: Ticket, now: float) -> float:
         """How long it must wait if nobody is before it and a place is free."""
-        return max(
-            self._paused_until - now,
-            self._requests.wait(1.0, now) if self._requests else 0.0,
-            self._tokens.wait(ticket.tokens, now) if self._tokens else 0.0,
-        )
+        wait = self._paused_until - now
+        if self._requests is not None:
+            wait = max(wait, self._requests.wait(1.0, now))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait(ticket.tokens, now))
+        return wait
 
     def _look(self, ticket: Ticket, now: float) -> float | None:
         wait = inf
@@ -326,8 +331,16 @@ class Limiter:
 
 
 def _characters(request: Any) -> int:
-    parts = [part for message in request.messages for part in message.parts]
-    system = request.system or ()
-    count = len(system) if isinstance(system, str) else 0
-    parts += () if isinstance(system, str) else system
-    return count + sum(len(getattr(part, "text", None) or "") for part in parts)
+    system = request.system or ""
+    count = len(system) if isinstance(system, str) else _in_parts(system)
+    for message in request.messages:
+        count += _in_parts(message.parts)
+    return count
+
+
+def _in_parts(parts: Iterable[Any]) -> int:
+    count = 0
+    for part in parts:
+        if (text := getattr(part, "text", None)) is not None:
+            count += len(text)
+    return count
