@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -80,12 +81,22 @@ def test_the_last_ones_and_the_failed_ones_can_be_asked_for(desk: Path, command:
 def test_many_lines_are_many_traces(
     desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import io
-
     lines = "".join(json.dumps({"message": f"m{n}"}) + "\n" for n in range(20))
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     assert command("run", "build/desk", "-").code == 0
     assert len(listed(command, "--limit", "100")) == 20
+
+
+def test_more_lines_than_are_recorded_a_second_are_answered_and_said(
+    desk: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "".join(json.dumps({"message": f"m{n}"}) + "\n" for n in range(20))
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    done = command("run", "build/desk", "-", "--set", "runtime.trace_rate=0.001")
+    assert (done.code, len(done.out.splitlines())) == (0, 20)
+    told = "19 calls were not recorded: more than 0.001 a second (runtime.trace_rate)"
+    assert told in done.err
+    assert len(listed(command, "--limit", "100")) == 1
 
 
 def test_nothing_is_kept_where_nothing_shall_be(desk: Path, command: Command) -> None:

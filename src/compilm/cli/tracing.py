@@ -32,6 +32,9 @@ def tracing(config: Config, out: Out) -> Iterator[Tracer | None]:
             lost = tracer.counts.dropped + tracer.counts.failed
             if lost:
                 out.note(f"{lost} traces were not kept in {shown(trace_path(config))}")
+            if skipped := tracer.counts.skipped:
+                most = f"{config.runtime.trace_rate:g} a second (runtime.trace_rate)"
+                out.note(f"{skipped:,} calls were not recorded: more than {most}")
 
 
 def _opened(config: Config, out: Out) -> Tracer | None:
@@ -46,6 +49,7 @@ def _opened(config: Config, out: Out) -> Tracer | None:
             trace_path(config),
             keeps=settings.trace,
             sample=settings.trace_sample,
+            rate=settings.trace_rate,
             most=settings.trace_keep,
             prices=Prices(config.prices),
         )

@@ -136,8 +136,8 @@ class RuntimeSettings:
     file `cache_path`, or `redis` at `redis_url`, whose password is in the environment variable
     that `redis_password_env` names. `semantic` describes the cache of near questions, as
     `{"threshold": 0.95}`; without, there is none. `trace` is what is recorded of calls in the file
-    `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample`, the last `trace_keep`
-    of them. `reviews` is the queue of a served graph's questions: a file, or the address of a
+    `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample` and of `trace_rate`
+    calls a second at most, the last `trace_keep` of them. `reviews` is the queue of a served graph's questions: a file, or the address of a
     Postgres without a password. `rendering` says when the parts of prompts that stay are rendered:
     `ahead`, once, or anew at each `call`.
 
@@ -165,6 +165,7 @@ class RuntimeSettings:
     semantic: Mapping[str, Any] = field(default_factory=dict)
     trace: str = "numbers"
     trace_sample: float = 1.0
+    trace_rate: float = 100.0
     trace_keep: int = 10_000
     trace_path: str | None = None
     reviews: str | None = None

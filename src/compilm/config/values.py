@@ -298,6 +298,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.semantic": semantic,
     "runtime.trace": _one_of("none", "numbers", "texts"),
     "runtime.trace_sample": _number(0, 1),
+    "runtime.trace_rate": _number(0.001),
     "runtime.trace_keep": _whole(1),
     "runtime.trace_path": _text,
     "runtime.reviews": reviews_place,

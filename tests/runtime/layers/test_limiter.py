@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from compilm.clock import ManualClock
 from compilm.engine import Layer
 from compilm.errors import LimitReached
-from compilm.runtime.layers.buckets import Bucket, Places
+from compilm.policies.buckets import Bucket, Places
 from compilm.runtime.layers.deadline import within
 from compilm.runtime.layers.limiter import Gate, Limiter, Ticket
 from compilm.testing.layer_kit import CountingEngine, LayerKit, aask, ask, request

@@ -308,6 +308,23 @@ def test_a_share_of_the_calls_is_recorded() -> None:
     assert none.traces() == []
 
 
+def test_calls_that_come_faster_than_they_are_recorded_are_skipped_and_counted() -> None:
+    kept = Kept(rate=0.5)  # ten seconds' worth at once: five
+    for _ in range(8):
+        call_of(kept)
+    assert (len(kept.traces()), kept.tracer.counts.skipped) == (5, 3)
+    kept.clock.advance(4.0)
+    for _ in range(3):
+        call_of(kept)
+    assert (len(kept.traces()), kept.tracer.counts.skipped) == (7, 4)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigError, match="traces a second above 0"):
+        Kept(rate=rate)
+
+
 def test_a_trace_holds_so_many_spans_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MOST_SPANS", 3)
     kept = Kept()

@@ -16,9 +16,9 @@ from typing import Any
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
+from ...policies.buckets import Bucket, Places
 from ...policies.futures import auntil, in_a_loop
 from .around import around
-from .buckets import Bucket, Places
 from .outcomes import Kind, kind_of, left_alone, limit_reached, retry_after_of
 
 __all__ = ["Gate", "Limiter", "Ticket"]

@@ -29,11 +29,15 @@ _Item: TypeAlias = "LiveTrace | threading.Event"
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the traces: `written`, `dropped` for want of room, `failed` to be written."""
+    """What became of the traces: `written`, `dropped` for want of room, `failed` to be written.
+
+    `skipped` calls came faster than they are recorded.
+    """
 
     written: int = 0
     dropped: int = 0
     failed: int = 0
+    skipped: int = 0
 
 
 class Writer:
