@@ -4,9 +4,10 @@
 
 The model answers at once, in this process, by an engine that is one provider of a stack. Each
 round calls the same program without a tracer and with one that keeps numbers, those of 100 calls a
-second at most, texts, or texts of a tenth of the calls, in an order that changes; the writer's thread and the file are in the figures. Printed
-are medians over the rounds of microseconds of CPU per call, and of the ratio to the same round
-without a tracer. Rounds are short, since a shared machine changes from second to second.
+second at most, texts, or texts of a tenth of the calls, in an order that changes; the writer's
+thread and the file are in the figures. Printed are medians over the rounds of microseconds of CPU
+per call, and of the ratio to the same round without a tracer. Rounds are short, since a shared
+machine changes from second to second.
 """
 
 from __future__ import annotations

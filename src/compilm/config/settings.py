@@ -137,9 +137,9 @@ class RuntimeSettings:
     that `redis_password_env` names. `semantic` describes the cache of near questions, as
     `{"threshold": 0.95}`; without, there is none. `trace` is what is recorded of calls in the file
     `trace_path`: `none`, `numbers` or `texts`, of the share `trace_sample` and of `trace_rate`
-    calls a second at most, the last `trace_keep` of them. `reviews` is the queue of a served graph's questions: a file, or the address of a
-    Postgres without a password. `rendering` says when the parts of prompts that stay are rendered:
-    `ahead`, once, or anew at each `call`.
+    calls a second at most, the last `trace_keep` of them. `reviews` is the queue of a served
+    graph's questions: a file, or the address of a Postgres without a password. `rendering` says
+    when the parts of prompts that stay are rendered: `ahead`, once, or anew at each `call`.
 
     >>> RuntimeSettings().timeout, RuntimeSettings().deadline
     (45.0, 120.0)
