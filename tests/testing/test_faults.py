@@ -10,7 +10,7 @@ import pytest
 from dspy import lm15
 
 from compilm.testing.engines import ScriptedEngine
-from compilm.testing.faults import OK, FaultServer
+from compilm.testing.faults import OK, FaultServer, Seen
 
 CHAT = {"model": "x", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {**CHAT, "max_tokens": 5}
@@ -68,6 +68,14 @@ def test_a_script_is_followed_and_its_last_entry_repeats() -> None:
     assert [status for status, _, _ in answers] == [429, 500, 200, 200]
     assert answers[0][1]["retry-after"] == "2"
     assert server.counts == {"429-after": 1, "500": 1, OK: 2}
+
+
+def test_counts_can_be_read_while_a_request_that_was_left_behind_arrives() -> None:
+    server = FaultServer(ScriptedEngine(["yes"]))
+    server.arrived(Seen("/v1/messages", {}, {}, "500"))
+    for fault in server.counts:
+        server.arrived(Seen("/v1/messages", {}, {}, f"after {fault}"))
+    assert server.counts == {"500": 1, "after 500": 1}
 
 
 def test_a_mix_comes_at_its_rates_and_again_from_its_seed() -> None:

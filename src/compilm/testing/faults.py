@@ -105,7 +105,7 @@ class FaultServer:
             )
         self.engine, self.script, self.mix = engine, script, dict(mix or {})
         self.pace, self.latency, self.retry_after = pace, latency, retry_after
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self.seen: list[Seen] = []
         self.connections = 0
         self.left = threading.Semaphore(0)
@@ -113,7 +113,7 @@ class FaultServer:
         self._seed, self._by_content = seed, by_content
         self._arrived: Counter[str] = Counter()  # how often each content did
         self._rng = rng(seed, "faults")
-        self._lock = threading.Lock()  # protects the random draws
+        self._lock = threading.Lock()  # protects the random draws and the counts
         self._started = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,6 +123,18 @@ class FaultServer:
     def url(self) -> str:
         """The address, without `/v1`: all wires are spoken, each under its own path."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The requests so far by fault: what was left behind may arrive while this is read."""
+        with self._lock:
+            return self._counts.copy()
+
+    def arrived(self, seen: Seen) -> None:
+        """Note a request."""
+        self.seen.append(seen)
+        with self._lock:
+            self._counts[seen.fault] += 1
 
     def draw(self, count: int = 1) -> list[str]:
         """The faults of the next `count` requests, taken out of the sequence."""
@@ -223,8 +235,7 @@ class _Answering:
         server, path = self._server, first.split(" ")[1]
         data = json.loads(body)
         fault = server.next_fault(data)
-        server.seen.append(Seen(path, headers, data, fault))
-        server.counts[fault] += 1
+        server.arrived(Seen(path, headers, data, fault))
         if server.latency:
             await asyncio.sleep(server.latency)
         try:

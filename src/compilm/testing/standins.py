@@ -7,6 +7,7 @@ engine's, which is not a language model.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -114,13 +115,16 @@ class StandIns:
         return tuple(
             StandIn(
                 model,
-                server.counts.total(),
+                counts.total(),
                 self._answers[account, model].answered,
-                {fault: n for fault, n in sorted(server.counts.items()) if fault != OK},
+                {fault: n for fault, n in sorted(counts.items()) if fault != OK},
                 openings.get((account, model), 0),
             )
-            for (account, model), server in self.servers.items()
+            for (account, model), counts in self._arrived()
         )
+
+    def _arrived(self) -> list[tuple[tuple[str, str], Counter[str]]]:
+        return [(key, server.counts) for key, server in self.servers.items()]
 
     def instead_of(self, lm: dspy.LM) -> dspy.LM:
         """What stands in for an LM that a program holds itself; the embedded engine stays."""
