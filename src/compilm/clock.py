@@ -65,11 +65,15 @@ class SystemClock:
     True
     """
 
-    # As they are: a frame of Python's around each would cost more than they do.
+    # As they are: each call asks a dozen times, and a frame of Python's would cost more.
     now = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-    sleep = staticmethod(time.sleep)
     alarm = staticmethod(set_alarm)
+
+    def wall(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     async def asleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

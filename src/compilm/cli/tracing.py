@@ -34,7 +34,7 @@ def tracing(config: Config, out: Out) -> Iterator[Tracer | None]:
                 out.note(f"{lost} traces were not kept in {shown(trace_path(config))}")
             if skipped := tracer.counts.skipped:
                 most = f"{config.runtime.trace_rate:g} a second (runtime.trace_rate)"
-                out.note(f"{skipped:,} calls were not recorded: more than {most}")
+                out.note(f"calls not recorded: {skipped:,}, as more came than {most}")
 
 
 def _opened(config: Config, out: Out) -> Tracer | None:

@@ -70,12 +70,16 @@ class Places:
     adaptive: bool = False
     least: int = 1
     taken: int = 0
-    limit: int | None = field(default=None, init=False)
-    """How many at once, now; `None` for any number."""
-    _bears: float = 0.0  # the adaptive limit
+    _bears: float = field(default=0.0, init=False)  # the adaptive limit
+    _limit: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.limit, self._bears = self.most, float(self.most or 0)
+        self._limit, self._bears = self.most, float(self.most or 0)
+
+    @property
+    def limit(self) -> int | None:
+        """How many at once, now; `None` for any number."""
+        return self._limit
 
     @property
     def is_short(self) -> bool:
@@ -85,7 +89,7 @@ class Places:
     @property
     def is_full(self) -> bool:
         """Whether the next call has to wait for one to end."""
-        return self.limit is not None and self.taken >= self.limit
+        return self._limit is not None and self.taken >= self._limit
 
     def answered(self) -> None:
         """A call was answered: room for more, if there was need of any."""
@@ -100,4 +104,4 @@ class Places:
     def _set(self, bears: float) -> None:
         if self.most is not None:
             self._bears = min(float(self.most), max(float(self.least), bears))
-            self.limit = int(self._bears)
+            self._limit = int(self._bears)

@@ -320,7 +320,7 @@ def test_calls_that_come_faster_than_they_are_recorded_are_skipped_and_counted()
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+def test_what_cannot_be_a_rate_is_refused(rate: float) -> None:
     with pytest.raises(ConfigError, match="traces a second above 0"):
         Kept(rate=rate)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import stat
 import threading
 from pathlib import Path
@@ -250,6 +251,20 @@ def test_what_waits_when_a_process_forks_is_written_once(tmp_path: Path) -> None
     assert kept.tracer.flush()
     assert len({record.run for record in kept.journal.read()}) == 3
     assert len(list(kept.journal.read())) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_forked_while_a_call_is_admitted_goes_on() -> None:
+    kept = Kept(journal=MemoryJournal(), rate=100.0, rng=None)
+    with kept.tracer._writer._lock:  # as another thread would, at that instant
+        child = os.fork()
+    if not child:  # pragma: no cover - in the other process
+        signal.alarm(20)  # what hangs ends
+        kept.tracer._writer._lock.acquire(blocking=False)
+        call(kept)
+        os._exit(0 if kept.tracer.flush() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_where_no_thread_can_be_had_closing_says_what_is_lost(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from ...clock import SYSTEM_CLOCK, Clock
 from ...errors import ConfigError
 from ...journal import Journal, SqliteJournal
-from ...policies.buckets import Bucket
 from ...prices import Prices
 from ...programs.veils import Veil
 from .live import LiveTrace
@@ -24,7 +22,6 @@ __all__ = ["Tracer"]
 
 # Not the system's: that is a call of the system for each trace. A forked process draws its own, as
 # it does from the `random` module, which anybody may have seeded.
-_SAVED_UP = 10.0  # seconds' worth of traces that may come at once
 _IDS = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDS.seed)
@@ -36,9 +33,9 @@ class Tracer:
     With `keeps="numbers"` a trace holds times, models, tokens and outcomes, and no text of any
     call: neither inputs nor prompts nor answers nor messages of errors. With `keeps="texts"` it
     holds these, and can be replayed. `sample` is the share of calls that are recorded, from 0 to
-    1, and `rate` how many a second at most, which bounds what tracing takes however busy it gets:
-    ten seconds' worth may come at once, what is beyond is counted as skipped. `waiting` traces may
-    wait for the writer; more are dropped. `prices` tell what a call cost.
+    1, and `rate` how many a second at most, in each process, whatever becomes of them: that bounds
+    what tracing takes. Ten seconds' worth may come at once; what is beyond is counted as skipped.
+    `waiting` traces may wait for the writer; more are dropped. `prices` tell what a call cost.
     Raises `ConfigError` for other settings. Closing it, or the end of the process, writes what
     there is.
 
@@ -72,9 +69,7 @@ class Tracer:
         self.keeps_texts, self._sample = keeps == "texts", sample
         self._clock, self._rng = clock, rng or _IDS
         self._prices = prices or Prices()
-        self._bucket = None if rate is None else Bucket(rate, max(1.0, rate * _SAVED_UP))
-        self._lock = threading.Lock()  # protects _bucket and what it skipped
-        self._writer = Writer(journal, most, waiting)
+        self._writer = Writer(journal, most, waiting, rate)
         self._finish = weakref.finalize(self, self._writer.finish)
 
     @classmethod
@@ -103,7 +98,7 @@ class Tracer:
         """
         if self._sample < 1.0 and self._rng.random() >= self._sample:
             return None
-        if self._bucket is not None and not self._admits(self._bucket):
+        if not self._writer.admits(self._clock.now()):
             return None
         id = f"{self._rng.getrandbits(128):032x}"
         hides = veil() if veil is not None and self.keeps_texts else None
@@ -113,15 +108,6 @@ class Tracer:
         if self.keeps_texts:
             trace.given(inputs)
         return trace
-
-    def _admits(self, bucket: Bucket) -> bool:
-        now = self._clock.now()
-        with self._lock:
-            if bucket.wait(1.0, now) > 0:
-                self._writer.counts.skipped += 1
-                return False
-            bucket.take(1.0, now)
-            return True
 
     def flush(self) -> bool:
         """Have everything written that ended until now; whether that was done in five seconds."""

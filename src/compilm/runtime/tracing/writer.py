@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from ...journal import Journal, Record, SqliteJournal
+from ...policies.buckets import Bucket
 from .body import body_of
 from .live import LiveTrace
 from .span import KIND
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _GATHER = 1.0  # seconds for which traces may come together: a transaction costs as much as 40 rows
 _PATIENCE = 5.0  # seconds that ending waits for a journal that does not answer
 _BATCH = 256
+_SAVED_UP = 10.0  # seconds' worth of the rate
 _Item: TypeAlias = "LiveTrace | threading.Event"
 
 
@@ -43,13 +45,18 @@ class Counts:
 class Writer:
     """Writes to `journal`, which keeps the last `most` traces; `waiting` more may wait in memory.
 
+    `rate` traces a second may begin, in each process, and ten seconds' worth at once.
+
     >>> from compilm.journal import MemoryJournal
     >>> Writer(MemoryJournal(), most=10, waiting=10).flush()
     True
     """
 
-    def __init__(self, journal: Journal, most: int, waiting: int) -> None:
+    def __init__(
+        self, journal: Journal, most: int, waiting: int, rate: float | None = None
+    ) -> None:
         self._journal, self._most, self._waiting = journal, most, waiting
+        self._bucket = None if rate is None else Bucket(rate, max(1.0, rate * _SAVED_UP))
         self.counts = Counts()
         self._is_told = False
         self._since = most  # written since the oldest were forgotten: at first unknown
@@ -60,7 +67,7 @@ class Writer:
         self._process = os.getpid()
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._hurry = threading.Event()
-        self._lock = threading.Lock()  # protects _thread and counts.dropped
+        self._lock = threading.Lock()  # protects _thread, _bucket, counts.dropped and .skipped
         self._thread: threading.Thread | None = None
 
     def _look(self) -> None:
@@ -71,6 +78,18 @@ class Writer:
             # The parent's is kept: closing it here is what SQLite must not see across a fork.
             self._parents, self._journal = self._journal, SqliteJournal(self._journal.path)
         self._begin()
+
+    def admits(self, now: float) -> bool:
+        """Whether one more trace may begin now, by the rate at which they may."""
+        if self._bucket is None:
+            return True
+        self._look()
+        with self._lock:
+            if self._bucket.wait(1.0, now) > 0:
+                self.counts.skipped += 1
+                return False
+            self._bucket.take(1.0, now)
+            return True
 
     def put(self, trace: LiveTrace) -> None:
         """Have a trace written that is over; never waits."""
