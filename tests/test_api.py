@@ -15,6 +15,7 @@ import compilm
 from compilm import Budget
 from compilm.api import Progress
 from compilm.clock import ManualClock
+from compilm.datasets import split
 from compilm.errors import (
     BudgetExceeded,
     CallFailed,
@@ -88,6 +89,25 @@ class TestData:
         assert f"no test examples were given: {test} of valset are held out for the proof" in (
             result.notes
         )
+
+    @pytest.mark.parametrize(
+        ("budget", "is_half"),
+        [
+            (Budget(rollouts=159), True),
+            (Budget(calls=100, usd=1.0), True),
+            (Budget(rollouts=160), False),
+            (Budget(seconds=60.0), False),
+            (None, False),
+        ],
+    )
+    def test_a_budget_of_few_looks_at_val_holds_half_of_it_out(
+        self, budget: Budget | None, is_half: bool
+    ) -> None:
+        _, val, test = sizes(compiled(testset=None, level=0, budget=budget))
+        shares = split(VAL, train=0.0, val=0.5, test=0.5), split(VAL, train=0.0, val=0.7, test=0.3)
+        wanted = shares[0] if is_half else shares[1]
+        assert (val, test) == (len(wanted.val), len(wanted.test))
+        assert len(shares[0].test) > len(shares[1].test)
 
     def test_without_a_val_set_the_train_set_is_split_in_two(self) -> None:
         result = compiled(valset=None, level=0)
