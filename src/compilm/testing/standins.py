@@ -195,9 +195,6 @@ class _Count:
         with self._lock:
             self.calls += 1
 
-    async def aenter(self, request: Any) -> None:
-        self.enter(request)
-
     def leave(self, ticket: None, usage: Any, error: BaseException | None) -> None:  # noqa: ARG002
         with self._lock:
             self.answered += error is None

@@ -44,14 +44,13 @@ class Shared:
 
 
 class Admission(Protocol[Ticket]):
-    """A policy around a call: it lets it in (or raises), and hears what came of it once."""
+    """A policy around a call: it lets it in (or raises), and hears what came of it once.
+
+    One that may wait has an `aenter` too, by which a task is let in.
+    """
 
     def enter(self, request: Any) -> Ticket:
         """Let a call in from this thread, perhaps after a wait."""
-        ...
-
-    async def aenter(self, request: Any) -> Ticket:
-        """Let a call in from this task, perhaps after a wait."""
         ...
 
     def leave(self, ticket: Ticket, answer: Any, error: BaseException | None) -> None:
@@ -103,10 +102,11 @@ class _Around(Shared, Generic[Ticket]):
 class _AsyncAround(Shared, Generic[Ticket]):
     def __init__(self, policy: Admission[Ticket], inner: Any) -> None:
         super().__init__(inner)
-        self._policy = policy
+        self._policy, self._aenter = policy, getattr(policy, "aenter", None)
 
     async def complete(self, request: Any) -> Any:
-        ticket = await self._policy.aenter(request)
+        aenter = self._aenter
+        ticket = self._policy.enter(request) if aenter is None else await aenter(request)
         try:
             response = await self._inner.complete(request)
         except BaseException as error:  # border: as above
@@ -116,7 +116,8 @@ class _AsyncAround(Shared, Generic[Ticket]):
         return response
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
-        ticket = await self._policy.aenter(request)
+        aenter = self._aenter
+        ticket = self._policy.enter(request) if aenter is None else await aenter(request)
         progress = Progress()
         try:
             source = self._inner.stream(request)

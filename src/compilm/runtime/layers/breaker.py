@@ -88,10 +88,6 @@ class Breaker:
         """The permit of a call that starts now."""
         return self.circuit.admit(self.clock.now())
 
-    async def aenter(self, request: Any) -> int:
-        """The permit of a call that starts now."""
-        return self.enter(request)
-
     def leave(self, ticket: int, answer: Any, error: BaseException | None) -> None:  # noqa: ARG002
         """Record what came of it."""
         answered = True if error is None else None

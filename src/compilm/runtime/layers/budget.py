@@ -81,10 +81,6 @@ class Budget:
         now, whose = self.clock.wall(), TENANT.get()
         return _Ticket(self.purse.reserve(ask, now, whose, _CALL.get()), request, sent)
 
-    async def aenter(self, request: Any) -> _Ticket:
-        """As `enter`: nobody waits."""
-        return self.enter(request)
-
     def leave(self, ticket: _Ticket, answer: Any, error: BaseException | None) -> None:
         """Settle it."""
         reserved = ticket.reserved

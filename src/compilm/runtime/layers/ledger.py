@@ -190,10 +190,6 @@ class _Calls:
         """The instant at which it begins."""
         return self.ledger.clock.now()
 
-    async def aenter(self, request: Any) -> float:
-        """As `enter`."""
-        return self.enter(request)
-
     def leave(self, ticket: float, answer: Any, error: BaseException | None) -> None:
         """Count it."""
         seconds = self.ledger.clock.now() - ticket
@@ -225,10 +221,6 @@ class _Attempts:
     def enter(self, request: Any) -> tuple[Any, float]:
         """The request, which tells what its price depends on, and the instant."""
         return request, self.ledger.clock.now()
-
-    async def aenter(self, request: Any) -> tuple[Any, float]:
-        """As `enter`."""
-        return self.enter(request)
 
     def leave(self, ticket: tuple[Any, float], answer: Any, error: BaseException | None) -> None:
         """Count it."""

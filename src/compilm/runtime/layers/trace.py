@@ -58,10 +58,6 @@ class Attempts:
         call = CALL.get()
         return None if call is None else (call, call.now())
 
-    async def aenter(self, request: Any) -> Any:
-        """As `enter`."""
-        return self.enter(request)
-
     def leave(self, ticket: Any, usage: Any, error: BaseException | None) -> None:  # noqa: ARG002
         """It ended."""
         if ticket is not None:
