@@ -109,7 +109,7 @@ bench-optimizers: $(STAMP)
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 150-249 --worlds demos,credit --contestants ours-2@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 200-399 --worlds null,trap --contestants ours-2@1000,ours-2@300
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-109 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000
-	$(RUN) --out $(ROWS)/real.jsonl --seeds 0-19 --tasks $(TASKS) --contestants ours-2@1000,ours-2@300,$(THEIRS_REAL)
+	$(RUN) --out $(ROWS)/real.jsonl --seeds 0-19 --tasks $(TASKS) --contestants ours-2@1000,ours-2@300,ours-1@300,$(THEIRS_REAL)
 	$(BIN)/python -m benchmarks.optimizers.scores $(ROWS)/real.jsonl | sed 's/^## /### /' > $(ROWS)/real.md
 	$(BIN)/python -m benchmarks.optimizers.wall > $(ROWS)/wall.md
 	$(BIN)/python -m benchmarks.optimizers.publish --worlds $(ROWS)/worlds.jsonl --real $(ROWS)/real.md --wall $(ROWS)/wall.md --out docs
