@@ -67,9 +67,9 @@ _DEMO_ROUNDS = (
 _TEXTS = (
     Both(Instruct(), Demos("labeled", 16)),
     Both(Instruct(), NearestDemos(8)),
-    Instruct(),
     Demos("labeled", 16),
     NearestDemos(8),
+    Instruct(),
     Both(Instruct(share=0.6), Demos("mixed", 16)),
     Instruct(share=0.6),
     Demos("mixed", 16),
