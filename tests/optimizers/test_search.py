@@ -184,7 +184,7 @@ def test_a_candidate_is_never_run_on_what_its_proposers_were_shown(whole: Whole)
 
 
 def test_frozen_predictors_stay_through_every_move() -> None:
-    done = searched(frozen=("label",), rollouts=160)
+    done = searched(frozen=("label",), rollouts=240)
     (given,) = [p for p in done.job.predictors if p.path == "label"]
     states = [body["predictors"]["label"] for body in bodies(done.job, "candidate")]
     assert len(states) > 4
