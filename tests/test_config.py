@@ -115,6 +115,10 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (
+            'runtime.hedge = "often"',
+            'expected "auto", "never" or a finite number from 0.001 to 86400',
+        ),
         ("runtime.timeouts = 3", "unknown key 'runtime.timeouts'; did you mean 'runtime.timeout'"),
         ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .figures import Figures
-from .parts import HEDGE_S, HEDGED, LIMIT_S, WAIT_S, WAVES
+from .parts import LIMIT_S, WAIT_S, WAVES
 
 __all__ = ["WAVES_S", "Line", "lines"]
 
@@ -102,16 +102,15 @@ def _walls(found: Figures) -> Iterator[Line]:
 
 
 def _mix(found: Figures) -> Iterator[Line]:
-    for peer, name in ((_OURS, "30 % faults"), (HEDGED, f"30 % faults, hedge {HEDGE_S:g} s")):
-        ours = {"part": "mix", "peer": peer}
-        calls = found.total("calls", **ours)
-        share = 1 - found.total("failed", **ours) / calls if calls else None
-        told = f"{name}, {calls:,.0f} requests: answered"
-        yield Line(told, "mix", share, 0.999, most=False, form=".4%")
-        slower = found.ratio("p99_ms", peer, _ROUTER, part="mix")
-        yield Line(f"{name}: p99 / LiteLLM Router's", "mix", slower, 1 / 3)
-        amplified = found.total("attempts", **ours) / calls if calls else None
-        yield Line(f"{name}: attempts per request", "mix", amplified, 1.5, form=".2f")
+    ours = {"part": "mix", "peer": _OURS}
+    calls = found.total("calls", **ours)
+    share = 1 - found.total("failed", **ours) / calls if calls else None
+    told = f"30 % faults, {calls:,.0f} requests: answered"
+    yield Line(told, "mix", share, 0.999, most=False, form=".4%")
+    slower = found.ratio("p99_ms", _OURS, _ROUTER, part="mix")
+    yield Line("30 % faults: p99 / LiteLLM Router's", "mix", slower, 1 / 3)
+    amplified = found.total("attempts", **ours) / calls if calls else None
+    yield Line("30 % faults: attempts per request", "mix", amplified, 1.5, form=".2f")
 
 
 def _slow(found: Figures) -> Iterator[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["KEY", "SYSTEM", "Client", "Setup"]
 
@@ -17,13 +17,13 @@ class Setup:
     """What a client is to do. Where a peer has no such thing, it goes without.
 
     urls: the providers in order of fallback, without `/v1`. timeout: seconds, of an attempt;
-    hedge: until a second is asked beside the first; deadline: of a call. rendering: prompts are
+    hedge: when a second is asked beside the first; deadline: of a call. rendering: prompts are
     made from memory. cache: `none`, `memory`, `sqlite` (in `folder`) or `redis` (at `redis`).
     """
 
     urls: tuple[str, ...]
     timeout: float = 45.0
-    hedge: float | None = None
+    hedge: Literal["auto", "never"] = "auto"
     deadline: float = 120.0
     concurrency: int = 256
     cache: str = "none"

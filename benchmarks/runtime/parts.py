@@ -10,7 +10,7 @@ from .fleet import Fleet
 from .lookups import looked_up
 from .server import LoopbackProviders
 
-__all__ = ["CAP_S", "HEDGED", "HEDGE_S", "PACE", "PARTS", "WAIT_S", "Row", "Size"]
+__all__ = ["CAP_S", "PACE", "PARTS", "UNHEDGED", "WAIT_S", "Row", "Size"]
 
 Row = dict[str, Any]
 OURS, DSPY = "ours", "dspy"
@@ -23,13 +23,12 @@ WAVES = 20
 WAIT_S = 0.05  # what each of them takes at the provider
 PACE = 3.9
 """Times ideal that DSPy takes for crowds on the machine they were asked for: 3.5 to 4.3."""
-HEDGED = "hedged"
-"""Ours, which asks the second provider beside the first where that is slow."""
-_OF = {HEDGED: OURS}
+UNHEDGED = "unhedged"
+"""Ours, which waits for the first provider alone, however slow it is."""
+_OF = {UNHEDGED: OURS}
 CAP_S = 35.0  # seconds after which a call is left that has not ended
 LIMIT_S = 3.0  # the timeout of each attempt where providers fail, and the deadline of ours
 _RATE = 0.3 / 7
-HEDGE_S = 0.5  # after which a second provider is asked too, in one of the rows of the mix
 MIX = dict.fromkeys(["429-after", "500", "529", "hang", "reset", "truncated", "bad-json"], _RATE)
 SLOW = {
     "drip": ({"script": ["drip"], "pace": 0.25}, False),
@@ -172,7 +171,7 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
 
     In a round the providers of every peer fail in the same order.
     """
-    rows = [peer for peer in (*MIXED, HEDGED) if _OF.get(peer, peer) in fleet.peers]
+    rows = [peer for peer in (*MIXED, UNHEDGED) if _OF.get(peer, peer) in fleet.peers]
     for number in range(size.rounds):
         for row in _turned(rows, number):
             peer = _OF.get(row, row)
@@ -182,7 +181,7 @@ def mix(fleet: Fleet, size: Size) -> Iterator[Row]:
             ]
             with LoopbackProviders(*pair) as there:
                 setup = {"urls": there.urls, "timeout": LIMIT_S, "concurrency": 50}
-                setup |= {"hedge": HEDGE_S} if row == HEDGED else {}
+                setup |= {"hedge": "never"} if row == UNHEDGED else {}
                 calls = size.calls(2000 if peer in FALLING else 200, 50)
                 job = {"job": "load", "setup": setup, "calls": calls, "width": 50, "warm": False}
                 answer, attempts = fleet.do(peer, job), sum(there.asked())

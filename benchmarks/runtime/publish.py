@@ -15,7 +15,7 @@ from typing import Any
 from .acceptance import WAVES_S, lines
 from .bars import bars
 from .figures import Figures
-from .parts import CAP_S, HEDGE_S, HEDGED, PACE, SLOW, SWITCH, WAVES
+from .parts import CAP_S, PACE, SLOW, SWITCH, UNHEDGED, WAVES
 from .peers import PEERS
 
 __all__ = ["chart", "main", "page"]
@@ -49,8 +49,8 @@ _NOTES = {
     f"to {PACE:g}.",
     "mix": "Each of two providers fails in 30 % of its answers: 429 with `Retry-After: 1`, 500, "
     "529, hangs, resets, cut bodies, broken JSON, in equal parts. 50 at once, attempts end after "
-    "3 s, compilm's other settings are the defaults. By default nobody is asked beside a slow one: "
-    "of a hundred calls four hang, so p99 is an attempt's 3 s; one row has a hedge.",
+    "3 s, compilm's other settings are the defaults. In one row nobody is asked beside a slow one: "
+    "of a hundred calls four hang, so its p99 is an attempt's 3 s.",
     "slow": f"One call under a timeout of 3 s (compilm: deadline 3 s too). A drip is a byte each "
     f"0.25 s, a slow stream a piece each second. What had not ended after {CAP_S:g} s was left.",
     "switch": "The first of two providers always fails, or says `Retry-After: 30`; the second is "
@@ -241,7 +241,7 @@ def _quiet(found: Figures) -> str:
 def _peers(found: Figures, part: str) -> list[tuple[str, str]]:
     """Those with rows in a part, and what people call them; with what failed, if anything did."""
     names, titles = [], {peer: title for peer, (title, _) in PEERS.items()}
-    titles[HEDGED] = f"compilm, with `hedge = {HEDGE_S:g}`"
+    titles[UNHEDGED] = 'compilm, with `hedge = "never"`'
     for peer, title in titles.items():
         rows = found.where(part=part, peer=peer)
         failures = sorted({row["error"] for row in rows if "error" in row})

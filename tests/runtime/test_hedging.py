@@ -23,20 +23,21 @@ ASK = lm15.Request("m", (lm15.Message.user("Which is it?"),))
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("HEDGE_KEY", "k")
     with ExitStack() as opened:
-        yield lambda said, script: opened.enter_context(
-            FaultServer(ScriptedEngine(lambda _: said), script=[script])
+        yield lambda said, *script: opened.enter_context(
+            FaultServer(ScriptedEngine(lambda _: said), script=script)
         )
 
 
 def stacked(*servers: FaultServer, **settings: Any) -> Stack:
     models = ("openai/first", "openai/second")[: len(servers)]
+    settings = {"timeout": 2.0, **settings}
     role = RoleSettings(
         model=models,
         base_url=tuple(f"{server.url}/v1" for server in servers),
         key_env=("HEDGE_KEY",) * len(servers),
         engine="lean",
     )
-    runtime = RuntimeSettings(attempts=1, timeout=2.0, **settings)
+    runtime = RuntimeSettings(attempts=1, **settings)
     return assemble.stacks_from({"default": role}, runtime)["default"]
 
 
@@ -77,3 +78,22 @@ def test_one_model_has_nobody_to_be_asked_beside_it(serve: Any) -> None:
     assert "hedge" not in dict(stack.lines)
     assert answered(stack, "async") == "one"
     assert len(only.seen) == 1
+
+
+def test_by_default_the_second_is_asked_when_the_first_takes_longer_than_usual(serve: Any) -> None:
+    first, second = serve("one", *["ok"] * 16, "hang"), serve("two", "ok")
+    stack = stacked(first, second, timeout=600.0)
+
+    async def said() -> list[str | None]:
+        try:
+            asked = (lm15.Request("m", (lm15.Message.user(f"{n}"),)) for n in range(17))
+            return [(await stack.pair.asynchronous.complete(each)).text for each in asked]
+        finally:
+            await stack.aclose()
+
+    assert asyncio.run(said()) == ["one"] * 16 + ["two"]
+    assert (len(first.seen), len(second.seen)) == (17, 1)
+
+
+def test_by_never_nobody_is_asked_beside_another(serve: Any) -> None:
+    assert "hedge" not in dict(stacked(serve("one", "ok"), serve("two", "ok"), hedge="never").lines)

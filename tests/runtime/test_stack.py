@@ -224,7 +224,7 @@ def test_a_stack_says_its_layers_in_their_order() -> None:
     )
     made = Stacks(settings).over(dspy.LM("openai/a"), dspy.LM("anthropic/b"))
     assert [name for name, _ in made.lines] == [
-        "deadline", "coalesce", "retry", "fallback",
+        "deadline", "coalesce", "retry", "fallback", "hedge",
         *["breaker", "limiter", "timeout", "price", "provider"] * 2,
     ]  # fmt: skip
     assert "limiter    2. 8 at once, 60 requests a minute" in str(made)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "CompileSettings",
     "Config",
     "DataSettings",
     "GateSettings",
+    "Hedging",
     "RoleSettings",
     "Row",
     "RuntimeSettings",
@@ -19,6 +20,9 @@ __all__ = [
     "ToolSettings",
     "TrackSettings",
 ]
+
+Hedging: TypeAlias = float | Literal["auto", "never"]
+"""When a model is late: after so many seconds, when it takes longer than usual, or never."""
 
 _ABOUT = ("file", "folder", "cwd", "target", "targets", "origins")
 
@@ -126,10 +130,11 @@ class RuntimeSettings:
 
     `concurrency` bounds the calls of a server, and those to one account. `timeout` is for one
     attempt, `deadline` for a call in all, `tool_timeout` for a call of a tool. `attempts` are the
-    rounds over a role's models, each asked once a round. With `hedge`, a model that has not
-    answered after so long is not waited for alone: the next is asked too, and the first answer
-    wins. `breaker` failures in a row keep a model from being asked for a while. With `resume`, a
-    stream of text that breaks off is gone on with by the next model.
+    rounds over a role's models, each asked once a round. A model that is late is not waited for
+    alone: the next is asked too, and the first answer wins. `hedge` says when: after so long,
+    `never`, or, with `auto`, after four times what it usually takes. `breaker` failures in a row
+    keep a model from being asked for a while. With `resume`, a stream of text that breaks off is
+    gone on with by the next model.
     `budget` and `tenant_budget` are hard limits, as `usd_per_day`, for all and for each tenant.
     `prompt_cache` marks what stays the same of a prompt for Anthropic's cache.
     `cache` is where answers are kept for `cache_ttl` seconds: `none`, `memory`, `sqlite`, the
@@ -156,7 +161,7 @@ class RuntimeSettings:
     tenant_budget: Mapping[str, float] = field(default_factory=dict)
     prompt_cache: bool = False
     resume: bool = False
-    hedge: float | None = None
+    hedge: Hedging = "auto"
     cache: str = "none"
     cache_ttl: float = 86_400.0
     cache_path: str | None = None

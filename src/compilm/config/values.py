@@ -219,6 +219,15 @@ def _limits(*known: str) -> Callable[[Any], dict[str, float]]:
     return read
 
 
+def _hedge(value: Any) -> float | str:
+    if value in ("auto", "never"):
+        return str(value)
+    try:
+        return _number(0.001, 86_400)(value)
+    except Wrong as wrong:
+        raise Wrong(f'"auto", "never" or {wrong}') from None
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise Wrong("true or false")
@@ -282,7 +291,7 @@ KEYS: dict[str, Callable[[Any], Any]] = {
     "runtime.deadline": _number(0.001, 86_400),
     "runtime.tool_timeout": _number(0.001, 86_400),
     "runtime.attempts": _whole(1, 100),
-    "runtime.hedge": _number(0.001, 86_400),
+    "runtime.hedge": _hedge,
     "runtime.breaker": _whole(1, 1000),
     "runtime.requests_per_minute": _number(0.01),
     "runtime.tokens_per_minute": _number(1),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..clock import Clock
+from ..config.settings import Hedging
 from ..engine import EnginePair
 from ..errors import ConfigError
 from ..prices import Prices
 from ..randomness import rng
 from .layers.breaker import Circuit
 from .layers.fallback import Fallback, Target
+from .layers.hedging import Late
 from .layers.limiter import Gate
 from .layers.order import ByCost, ByLatency, Order, Resting
 
@@ -48,7 +50,7 @@ def falling(
     pairs: Sequence[EnginePair],
     order: Order,
     *,
-    hedge: float | None = None,
+    hedge: Hedging = "never",
     resume: bool,
     clock: Clock,
 ) -> Fallback:
@@ -60,12 +62,18 @@ def falling(
     return Fallback(
         others,
         name=first.name,
-        hedge=hedge,
+        hedge=_hedge(hedge),
         order=order,
         resume=resume,
         prefills=first.prefills,
         clock=clock,
     )
+
+
+def _hedge(hedge: Hedging) -> float | Late | None:
+    if hedge == "auto":
+        return Late()
+    return None if hedge == "never" else hedge
 
 
 def _prefills(model: str) -> bool:
@@ -75,7 +83,7 @@ def _prefills(model: str) -> bool:
 
 
 def route_lines(
-    count: int, order: str, *, hedge: float | None = None, resume: bool
+    count: int, order: str, *, hedge: Hedging = "never", resume: bool
 ) -> list[tuple[str, str]]:
     """What the layer does, as a stack tells it.
 
@@ -84,8 +92,9 @@ def route_lines(
     """
     what = f"{count} models, each once a round{_FIRST[order]}"
     told = [("fallback", what)] if count > 1 else []
-    if hedge is not None and count > 1:
-        told.append(("hedge", f"after {hedge:g} s the next is asked too, the first answer wins"))
+    if hedge != "never" and count > 1:
+        when = "in tasks, after 4 times the usual" if hedge == "auto" else f"after {hedge:g} s"
+        told.append(("hedge", f"{when} the next is asked too, the first answer wins"))
     if resume:
         told.append(("resume", "a text that breaks off is asked for again from there"))
     return told

@@ -22,6 +22,7 @@ from compilm.runtime.caches import RedisStore, Store
 from compilm.testing.store_kit import LeasesKit
 
 SECRET = "s3cret-word"
+PATIENT = 60.0  # a machine with much else to do stands still for longer than the default
 
 
 class TestRedisStore(LeasesKit):
@@ -33,13 +34,13 @@ class TestRedisStore(LeasesKit):
 
     @pytest.fixture
     def store(self, clock: ManualClock, redis_url: str) -> Iterator[Store]:
-        with closing(RedisStore(redis_url, clock=clock)) as opened:
+        with closing(RedisStore(redis_url, patience=PATIENT, clock=clock)) as opened:
             yield opened
 
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[RedisStore]:
-    with closing(RedisStore(redis_url)) as opened:
+    with closing(RedisStore(redis_url, patience=PATIENT)) as opened:
         yield opened
 
 
@@ -176,7 +177,10 @@ class TestTrouble:
     def test_a_server_that_stopped_in_the_middle_holds_nobody_up(
         self, way: str, redis_url: str, redis_process: tuple[subprocess.Popen[str], str]
     ) -> None:
-        patient, store = RedisStore(redis_url), RedisStore(redis_url, patience=0.05)
+        patient, store = (
+            RedisStore(redis_url, patience=PATIENT),
+            RedisStore(redis_url, patience=0.05),
+        )
         with closing(store), closing(patient):
             patient.put("k", b"v")
             patient.put("l", b"w")

@@ -15,6 +15,7 @@ from compilm.errors import BudgetExceeded, CircuitOpen, DeadlineExceeded, NoneAn
 from compilm.runtime.layers.breaker import Breaker, Circuit
 from compilm.runtime.layers.deadline import Deadline, within
 from compilm.runtime.layers.fallback import Fallback, Target
+from compilm.runtime.layers.hedging import Late
 from compilm.runtime.layers.retry import Retry
 from compilm.runtime.layers.round import Round
 from compilm.testing.layer_kit import CountingEngine, LayerKit, aask, ask, request
@@ -24,7 +25,7 @@ DOWN = lm15.ServerError("down")
 
 
 class TestFallback(LayerKit):
-    @pytest.fixture(params=[None, 60.0])
+    @pytest.fixture(params=[None, 60.0, Late()])
     def layer(self, request: pytest.FixtureRequest) -> Layer:
         return Fallback([Target("second", CountingEngine().pair)], hedge=request.param)
 
@@ -229,7 +230,7 @@ def test_a_slow_answer_is_asked_for_elsewhere_and_the_loser_is_cancelled() -> No
     [
         ([DOWN], 2, "kit/model"),  # it was down, and is well the second time
         ([DOWN, DOWN, DOWN], 3, "m2"),  # no fourth time
-        ([lm15.RateLimitError("slow down")], 1, "m2"),
+        ([lm15.RateLimitError("slow down")], 2, "kit/model"),
         ([lm15.AuthError("no")], 1, "m2"),
     ],
 )

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from dspy import lm15
 
@@ -26,15 +14,14 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair, remaining
 from ...policies.threads import Threads
 from .around import Shared
+from .hedging import After, Hedge
 from .order import Order, watching
-from .outcomes import deadline_exceeded
+from .race import Racing, race, task_race
 from .resume import Resumption, blaming
 from .round import Round
 from .streams import aclose, aopening, chained, close, opening
 
 __all__ = ["Fallback", "Target"]
-
-Call = TypeVar("Call", bound="Future[Any] | asyncio.Task[Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +50,14 @@ class Fallback:
     """A layer: the engine below is asked first, then each of `others`, each once, in order.
 
     The next is asked when a call fails in a way that another provider may not (the table is in
-    design/runtime.md), when `accept` refuses an answer, and, with `hedge`, when there is no
-    answer after so many seconds: then both go on, the first answer wins and the other call is
+    design/runtime.md), when `accept` refuses an answer, and, with `hedge` (seconds, or what tells
+    them), when the answer is late: then both go on, the first answer wins and the other call is
     cancelled (a thread is left behind). Beside the last of a chain, one that failed in a way that
-    passes is asked again, twice at most. The answer's `model` says who gave it. A stream falls
-    back until its first delta; what fails after it passes, or with `resume` is gone on with, if it
-    is plain text: the next provider, or else the same, is asked for the rest. One failure passes
-    as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for each call.
+    passes, or was refused, is asked again, twice at most. The answer's `model` says who gave it. A
+    stream falls back until its first delta; what fails after it passes, or with `resume` is gone on
+    with, if it is plain text: the next provider, or else the same, is asked for the rest. One
+    failure passes as it is; of several, `NoneAnswered` holds all. `order` ranks the chain anew for
+    each call.
 
     >>> from compilm.testing.layer_kit import CountingEngine, request
     >>> down = CountingEngine(lambda _: lm15.ServerError("down"))
@@ -81,7 +69,7 @@ class Fallback:
 
     others: Sequence[Target]
     name: str = "first"
-    hedge: float | None = None
+    hedge: float | Hedge | None = None
     accept: Callable[[Any], bool] | None = None
     order: Order | None = None
     resume: bool = False
@@ -109,16 +97,14 @@ class Fallback:
         """Seconds to the deadline of this call."""
         return remaining(self.clock.now())
 
-    def patience(self, may_hedge: bool) -> float:
-        """Seconds to wait for an answer before another is asked too, or time is over."""
-        hedge = self.hedge if may_hedge and self.hedge is not None else inf
-        return min(hedge, self.left())
-
 
 class _Chain(Shared):
     def __init__(self, policy: Fallback, targets: tuple[Target, ...]) -> None:
         super().__init__(None)
         self._policy, self._chain = policy, targets
+        hedge = policy.hedge
+        self._hedge = After(hedge) if isinstance(hedge, (int, float)) else hedge
+        self._watchers = [each for each in (policy.order, self._hedge) if each and each.times]
 
     def _round(self, request: Any, *, is_stream: bool = False) -> tuple[Round, list[int]]:
         """A round over the chain, and which of its members is at each place of the round."""
@@ -126,6 +112,10 @@ class _Chain(Shared):
         if order is not None:
             members = order.ranked(request, self._policy.clock.now(), is_stream=is_stream)
         return Round([self._chain[member].name for member in members]), members
+
+    def _racing(self, request: Any, hedge: Hedge) -> Racing:
+        """A round in which what is late is not waited for alone."""
+        return Racing(*self._round(request), hedge, self._policy.clock)
 
     def _telling(self, request: Any) -> Resumption:
         """The stream as the caller will see it; each of the chain may break once."""
@@ -142,7 +132,7 @@ class _Chain(Shared):
         return Round([self._chain[each].name for each in left]), left
 
     def _watched(self, member: int, *, is_stream: bool = False) -> Any:
-        return watching(self._policy.order, member, self._policy.clock, is_stream=is_stream)
+        return watching(self._watchers, member, self._policy.clock, is_stream=is_stream)
 
     def _go_on(self, round_: Round, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
@@ -151,13 +141,6 @@ class _Chain(Shared):
             raise ended
         if ended is not None:
             raise ended from error
-
-    def _done(self, calls: Iterable[Call], may_hedge: bool) -> Call | None:
-        """The first call that is done; `None` where there is none, and time for another."""
-        done = next((call for call in calls if call.done()), None)
-        if done is None and (not may_hedge or self._policy.left() <= 0):
-            raise deadline_exceeded(f"while {len(list(calls))} providers were asked")
-        return done
 
     def close(self) -> None:
         """Close every engine of the chain."""
@@ -172,8 +155,9 @@ class _Chain(Shared):
 
 class _Falling(_Chain):
     def complete(self, request: Any) -> Any:
-        if self._policy.hedge is not None:
-            return self._race(request)
+        if self._hedge is not None and self._hedge.in_threads:
+            racing = self._racing(request, self._hedge)
+            return race(racing, partial(self._asked, request), self._policy.threads)
         return self._each(self._round(request), partial(self._asked, request))
 
     def _asked(self, request: Any, member: int) -> Any:
@@ -192,35 +176,6 @@ class _Falling(_Chain):
                 return attempt(members[place])
             except Exception as error:  # border: classified by the round, which raises or goes on
                 self._go_on(round_, place, error)
-
-    def _race(self, request: Any) -> Any:
-        (round_, members), threads = self._round(request), self._policy.threads
-        calls: dict[Future[Any], int] = {}
-        done: Future[Any] | None = None
-        try:
-            while True:
-                if done is None or round_.out == 0:
-                    place = round_.start()
-                    calls[threads.run(partial(self._asked, request, members[place]))] = place
-                done = self._first(calls, round_.may_hedge)
-                if done is not None:
-                    place = calls.pop(done)
-                    try:
-                        return done.result()
-                    except Exception as error:  # border: classified by the round, as above
-                        self._go_on(round_, place, error)
-        finally:
-            for call in calls:
-                threads.abandon(call)
-
-    def _first(self, calls: Mapping[Future[Any], int], may_hedge: bool) -> Future[Any] | None:
-        """The first call that is done, or `None` when it is time for the next one."""
-        clock, one = self._policy.clock, Future[None]()
-        for call in calls:
-            call.add_done_callback(lambda _: _ring(one))
-        seconds = self._policy.patience(may_hedge)
-        clock.until(one, None if seconds == inf else seconds)
-        return self._done(calls, may_hedge)
 
     def stream(self, request: Any) -> Iterator[Any]:
         told, begun = self._telling(request), self._round(request, is_stream=True)
@@ -247,15 +202,11 @@ class _Falling(_Chain):
             return member, opening(source), source
 
 
-def _ring(one: Future[None]) -> None:
-    with suppress(InvalidStateError):  # another was first
-        one.set_result(None)
-
-
 class _AsyncFalling(_Chain):
     async def complete(self, request: Any) -> Any:
-        if self._policy.hedge is not None:
-            return await self._race(request)
+        if self._hedge is not None:
+            racing = self._racing(request, self._hedge)
+            return await task_race(racing, partial(self._asked, request))
         return await self._each(self._round(request), partial(self._asked, request))
 
     async def _asked(self, request: Any, member: int) -> Any:
@@ -276,44 +227,6 @@ class _AsyncFalling(_Chain):
                 return await attempt(members[place])
             except Exception as error:  # border: classified by the round, which raises or goes on
                 self._go_on(round_, place, error)
-
-    async def _race(self, request: Any) -> Any:
-        round_, members = self._round(request)
-        calls: dict[asyncio.Task[Any], int] = {}
-        done: asyncio.Task[Any] | None = None
-        try:
-            while True:
-                if done is None or round_.out == 0:
-                    place = round_.start()
-                    asked = self._asked(request, members[place])
-                    calls[asyncio.ensure_future(asked)] = place
-                done = await self._first(calls, round_.may_hedge)
-                if done is not None:
-                    place = calls.pop(done)
-                    try:
-                        return done.result()
-                    except Exception as error:  # border: classified by the round, as above
-                        self._go_on(round_, place, error)
-        finally:
-            for call in calls:
-                call.cancel()
-            if calls:  # what they hold is free again before anyone goes on
-                await asyncio.gather(*calls, return_exceptions=True)
-
-    async def _first(
-        self, calls: Mapping[asyncio.Task[Any], int], may_hedge: bool
-    ) -> asyncio.Task[Any] | None:
-        """The first call that is done, or `None` when it is time for the next one."""
-        bell = asyncio.get_running_loop().create_future()
-        seconds = self._policy.patience(may_hedge)
-        alarm = None if seconds == inf else self._policy.clock.alarm(seconds, bell.cancel)
-        try:
-            await asyncio.wait({*calls, bell}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            bell.cancel()
-            if alarm is not None:
-                alarm.cancel()
-        return self._done(calls, may_hedge)
 
     async def stream(self, request: Any) -> AsyncIterator[Any]:
         told, begun = self._telling(request), self._round(request, is_stream=True)

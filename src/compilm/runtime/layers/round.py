@@ -12,7 +12,8 @@ __all__ = ["Round"]
 _NEXT: frozenset[Kind] = frozenset(
     {"refused", "limited", "failed", "garbled", "elsewhere", "account"}
 )
-_PASSING: frozenset[Kind] = frozenset({"failed", "garbled"})  # another attempt may not meet it
+# Another attempt may not meet it.
+_PASSING: frozenset[Kind] = frozenset({"refused", "limited", "failed", "garbled"})
 _MOST = 3  # times that one is asked in a round
 
 
@@ -44,8 +45,8 @@ class Round:
     def may_hedge(self) -> bool:
         """Whether one can be asked beside those who are slow: if not anew, then again.
 
-        Again, twice at most, one that failed in a way that passes. Where nobody is out it is the
-        next round's, after a wait.
+        Again, twice at most, one that was refused, or failed in a way that passes. Where nobody is
+        out it is the next round's, after a wait.
         """
         return bool(self._left or self._spare)
 

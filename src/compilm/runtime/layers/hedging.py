@@ -1,0 +1,151 @@
+"""When a call is late enough to ask another model beside it (Dean and Barroso, "The Tail at
+Scale", 2013): after seconds that are given, or when it takes much longer than usual.
+
+As an order is, each is a state without a clock, and told of models by their place in a chain.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from math import inf
+from statistics import median
+from typing import Protocol
+
+from .order import Watcher
+
+__all__ = ["After", "Hedge", "Late"]
+
+_WINDOW = 64  # the answers of a model that say what is usual
+_ENOUGH = 16  # of them, until something is
+_AGAIN = 8  # answers until what is usual is computed anew
+_SAVED = 10.0  # that may be asked at once after a time without
+
+
+class Hedge(Watcher, Protocol):
+    """When another is asked beside a call."""
+
+    @property
+    def times(self) -> bool:
+        """Whether it hears how long calls take."""
+        ...
+
+    @property
+    def in_threads(self) -> bool:
+        """Whether it holds for calls that block too, each of which then takes a thread more."""
+        ...
+
+    def begins(self, place: int) -> float:
+        """A call begins: seconds until it is late."""
+        ...
+
+    def allows(self) -> bool:
+        """Whether another is asked beside a call that is late, which then counts as asked."""
+        ...
+
+    def refused(self) -> None:
+        """The one that was to be asked was not: a policy refused it."""
+        ...
+
+
+class After:
+    """Late is what has no answer after so many seconds, always.
+
+    >>> After(10.0).begins(0)
+    10.0
+    """
+
+    times, in_threads = False, True
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def begins(self, place: int) -> float:  # noqa: ARG002
+        """The same for each."""
+        return self._seconds
+
+    def allows(self) -> bool:
+        """Whoever gave the seconds has said so."""
+        return True
+
+    def refused(self) -> None:
+        """It does not matter how many there are."""
+
+    def took(
+        self,
+        place: int,
+        seconds: float,
+        error: BaseException | None,
+        now: float,
+        *,
+        is_stream: bool,
+    ) -> None:
+        """Nothing is learned."""
+
+
+class Late:
+    """Late is what takes `times_usual` the median of its model's last 64 answers.
+
+    A median, which neither a few that hang nor those that are given up move. Nothing is late
+    before 16 answers, or before `least` seconds. At most the `share` of calls (and ten that were
+    saved up) gets another beside it, so that a provider which is slow to all is not asked twice as
+    much for it; and none that blocks its thread, since all would pay for few.
+
+    >>> late = Late()
+    >>> for _ in range(16):
+    ...     late.took(0, 0.5, None, now=0.0, is_stream=False)
+    >>> late.begins(0), late.begins(1), late.allows()
+    (2.0, inf, True)
+    """
+
+    times, in_threads = True, False
+
+    def __init__(self, times_usual: float = 4.0, *, least: float = 0.5, share: float = 0.1) -> None:
+        self.times_usual, self.least, self.share = times_usual, least, share
+        self._lock = threading.Lock()  # protects the rest
+        self._seen: dict[int, deque[float]] = {}
+        self._heard: dict[int, int] = {}
+        self._usual: dict[int, float] = {}
+        self._allowed = _SAVED
+
+    def begins(self, place: int) -> float:
+        """A call begins: seconds until it is late, infinite while nothing is usual."""
+        usual = self._usual.get(place)
+        with self._lock:
+            self._allowed = min(_SAVED, self._allowed + self.share)
+        return inf if usual is None else max(self.least, self.times_usual * usual)
+
+    def allows(self) -> bool:
+        """Whether another is asked beside a call that is late, which then counts as asked."""
+        with self._lock:
+            if self._allowed < 1.0:
+                return False
+            self._allowed -= 1.0
+        return True
+
+    def refused(self) -> None:
+        """The one that was to be asked was not, so another may be."""
+        with self._lock:
+            self._allowed = min(_SAVED, self._allowed + 1.0)
+
+    def took(
+        self,
+        place: int,
+        seconds: float,
+        error: BaseException | None,
+        now: float,  # noqa: ARG002
+        *,
+        is_stream: bool,
+    ) -> None:
+        """Learn from how long an answer took, or a call that was given up had taken by then."""
+        if is_stream or isinstance(error, Exception):
+            return  # a failure says nothing of answers
+        usual = self._usual.get(place, inf)
+        if error is not None and seconds < usual:
+            return  # nor does a call that its caller left early
+        with self._lock:
+            seen = self._seen.setdefault(place, deque(maxlen=_WINDOW))
+            seen.append(seconds)
+            heard = self._heard[place] = self._heard.get(place, 0) + 1
+            if heard >= _ENOUGH and heard % _AGAIN == 0:
+                self._usual[place] = median(seen)
