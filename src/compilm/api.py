@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import dspy
 
@@ -30,7 +30,7 @@ from .optimizers.driven.catalog import Choice, choose
 from .optimizers.front import FREE, Constraints
 from .optimizers.job import Job
 from .optimizers.plan import Plan, plan_job
-from .optimizers.recipes import recipe
+from .optimizers.recipes import Recipe, recipe
 from .optimizers.result import CompileResult
 from .optimizers.rollout import Rollout
 from .prices import Prices
@@ -101,12 +101,14 @@ def compile(
     """
     if progress not in get_args(Progress):
         raise UsageError(f"progress={progress!r}: give one of {', '.join(get_args(Progress))}")
-    job = _job(
-        program, metric, trainset, valset, testset, level, _choice(optimizer, optimizer_options),
-        budget, roles, seed, concurrency, journal, freeze, constraints, name, reference,
-        allow_leaks, split_note, clock,
+    sets = _sets(trainset, valset, testset, seed, budget, allow_leaks)
+    choice = _choice(optimizer, optimizer_options)
+    job = replace(
+        _job(program, metric, sets, level, choice, budget, roles, seed, name),
+        reference=reference, frozen=tuple(freeze), constraints=constraints,
+        split_note=split_note or sets.note, concurrency=concurrency, journal=_journal(journal),
+        retry=retry_layer(clock, attempts), prices=prices or Prices(), clock=clock,
     )  # fmt: skip
-    job = replace(job, retry=retry_layer(clock, attempts), prices=prices or Prices())
     with watch(job.journal, job.run, mode=progress, stream=sys.stderr) as display:
         result = compile_job(job, display.interrupted)
     result = replace(result, render=_render)
@@ -141,12 +143,14 @@ def plan(
     >>> plan(dspy.Predict("n -> odd"), "exact(odd)", trainset=rows, level=0).usd
     Range(low=0.0, high=0.0)
     """
-    job = _job(
-        program, metric, trainset, valset, testset, level, _choice(optimizer, optimizer_options),
-        budget, roles, seed, concurrency, None, freeze, constraints, name, "",
-        allow_leaks, "", SYSTEM_CLOCK,
+    sets = _sets(trainset, valset, testset, seed, budget, allow_leaks)
+    choice = _choice(optimizer, optimizer_options)
+    job = replace(
+        _job(program, metric, sets, level, choice, budget, roles, seed, name),
+        frozen=tuple(freeze), constraints=constraints, concurrency=concurrency,
+        prices=prices or Prices(),
     )  # fmt: skip
-    return plan_job(replace(job, prices=prices or Prices()))
+    return plan_job(job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,36 +235,23 @@ def _unscored(rollouts: Sequence[Rollout], stop: str, size: int) -> CompilmError
 def _job(
     program: dspy.Module,
     metric: Any,
-    trainset: Data,
-    valset: Data | None,
-    testset: Data | None,
+    sets: _Sets,
     level: int,
     choice: Choice | None,
     budget: Budget | None,
     roles: Mapping[str, dspy.LM] | None,
     seed: int,
-    concurrency: int,
-    journal: Journal | str | Path | None,
-    freeze: Sequence[str],
-    constraints: Constraints,
     name: str | None,
-    reference: str,
-    allow_leaks: bool,
-    split_note: str,
-    clock: Clock,
 ) -> Job:
-    recipe(level)
-    train, val, test, said = _splits(trainset, valset, testset, seed, budget)
-    notes = _leak_notes({"train": train, "val": val, "test": test}, allow_leaks)
+    """What decides the result of a compile, in a journal of its own."""
+    parts = recipe(level)  # an unknown level is told here
+    budget = budget or _budget(parts, len(sets.val), len(sets.test))
     bound = _roles(roles)
-    notes += _chain_notes(bound)
     return Job(
-        program, as_metric(metric), train, val, test, level,
-        budget or _budget(level, len(val), len(test)), bound, seed, _journal(journal),
-        name or type(program).__name__.lower(), reference, tuple(freeze),
-        constraints, concurrency,
-        retry_layer(clock), clock, tuple(notes), split_note or said,
-        choice.name if choice else None, dict(choice.options) if choice else {},
+        program, as_metric(metric), sets.train, sets.val, sets.test, level, budget, bound, seed,
+        MemoryJournal(), name or type(program).__name__.lower(),
+        notes=(*sets.warnings, *_chain_notes(bound)), optimizer=choice.name if choice else None,
+        options=dict(choice.options) if choice else {},
     )  # fmt: skip
 
 
@@ -294,26 +285,49 @@ def _chain_notes(roles: Mapping[str, dspy.LM]) -> list[str]:
     ]
 
 
-def _splits(
+class _Sets(NamedTuple):
+    """The examples of a compile, how they were divided, and what to beware of."""
+
+    train: DataSet
+    val: DataSet
+    test: DataSet
+    note: str
+    warnings: tuple[str, ...] = ()
+
+
+def _sets(
     trainset: Data,
     valset: Data | None,
     testset: Data | None,
     seed: int,
     budget: Budget | None,
-) -> tuple[DataSet, DataSet, DataSet, str]:
+    allow_leaks: bool,
+) -> _Sets:
+    sets = _divided(trainset, valset, testset, seed, budget)
+    by_name = {"train": sets.train, "val": sets.val, "test": sets.test}
+    return sets._replace(warnings=tuple(_leak_notes(by_name, allow_leaks)))
+
+
+def _divided(
+    trainset: Data,
+    valset: Data | None,
+    testset: Data | None,
+    seed: int,
+    budget: Budget | None,
+) -> _Sets:
     train = as_dataset(trainset, name="train")
     if valset is None:
         rest = (0.6, 0.4, 0.0) if testset is not None else (0.4, 0.3, 0.3)
         parts = split(train, train=rest[0], val=rest[1], test=rest[2], seed=seed)
         test = as_dataset(testset, name="test") if testset is not None else parts.test
-        return parts.train, parts.val, test, parts.note
+        return _Sets(parts.train, parts.val, test, parts.note)
     val = as_dataset(valset, name="val")
     if testset is not None:
-        return train, val, as_dataset(testset, name="test"), ""
+        return _Sets(train, val, as_dataset(testset, name="test"), "")
     share = _kept_for_proof(budget, len(val))
     parts = split(val, train=0.0, val=1.0 - share, test=share, seed=seed)
     note = f"no test examples were given: {len(parts.test)} of valset are held out for the proof"
-    return train, parts.val, parts.test, note
+    return _Sets(train, parts.val, parts.test, note)
 
 
 def _kept_for_proof(budget: Budget | None, examples: int) -> float:
@@ -338,9 +352,9 @@ def _roles(roles: Mapping[str, dspy.LM] | None) -> dict[str, dspy.LM]:
     return bound
 
 
-def _budget(level: int, val: int, test: int) -> Budget:
+def _budget(recipe: Recipe, val: int, test: int) -> Budget:
     """Rollouts that let a level do its work on this much data."""
-    return Budget(rollouts=recipe(level).val_passes * max(val, 30) + 2 * test + 50)
+    return Budget(rollouts=recipe.val_passes * max(val, 30) + 2 * test + 50)
 
 
 def _journal(journal: Journal | str | Path | None) -> Journal:

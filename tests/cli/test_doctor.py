@@ -137,7 +137,7 @@ def test_the_stack_of_each_role_is_told_as_it_is_built(keyless: Path, command: C
     (keyless / "compilm.toml").write_text(CHAIN)
     told = found(command)
     assert [text.split()[0] for _, text in told["lm.default"]] == [
-        "deadline", "coalesce", "retry", "fallback",
+        "deadline", "coalesce", "retry", "fallback", "hedge",
         *["breaker", "limiter", "timeout", "price", "provider"] * 2,
     ]  # fmt: skip
     assert ("ok", "deadline   7 s for a call in all") in told["lm.default"]

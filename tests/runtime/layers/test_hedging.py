@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import threading
 from contextvars import ContextVar
 from math import inf
 from typing import Any
@@ -12,8 +14,10 @@ import pytest
 from dspy import lm15
 
 from compilm.clock import ManualClock
-from compilm.engine import EnginePair
-from compilm.errors import NoneAnswered
+from compilm.engine import EnginePair, stack
+from compilm.errors import DeadlineExceeded, NoneAnswered
+from compilm.policies.threads import Threads
+from compilm.runtime.layers.deadline import Deadline, within
 from compilm.runtime.layers.fallback import Fallback, Target
 from compilm.runtime.layers.hedging import After, Late
 from compilm.testing.layer_kit import CountingEngine, aask, ask, request
@@ -49,6 +53,13 @@ class TestLate:
             error = asyncio.CancelledError() if is_given_up else None
             late.took(0, patience if is_given_up else seconds, error, 0.0, is_stream=False)
         assert 3.0 < late.begins(0) < 5.5
+
+    def test_where_all_are_given_up_what_is_usual_stays(self) -> None:
+        late = told(Late(), [1.0] * 16)
+        for _ in range(500):
+            late.took(0, late.begins(0), asyncio.CancelledError(), 0.0, is_stream=False)
+        assert late.begins(0) == 4.0
+        assert told(late, [3.0] * 64).begins(0) == 12.0
 
     def test_failures_streams_and_callers_who_leave_early_say_nothing(self) -> None:
         late = told(Late(), [1.0] * 16)
@@ -243,3 +254,118 @@ def test_in_threads_only_given_seconds_count() -> None:
     assert ask(pair, request("hi")).text == "hi"
     assert aask(pair, request("hi")).text == "hi"
     assert (first.calls, second.calls) == (2, 0)
+
+
+def test_what_is_late_after_the_deadline_ends_with_it_and_asks_nobody() -> None:
+    async def race(late: Late) -> tuple[Any, ...]:
+        slow = Slow(late)
+        with within(1.5, slow.clock):
+            call = asyncio.ensure_future(slow.pair.asynchronous.complete(request()))
+        while not slow.first.inside or not slow.clock.waiting:
+            await asyncio.sleep(0)
+        await slow.pass_(1.5)
+        (error,) = await asyncio.gather(call, return_exceptions=True)
+        return isinstance(error, DeadlineExceeded), slow.second.calls, slow.rest
+
+    assert asyncio.run(race(Late())) == (True, 0, (0, 0))
+    assert asyncio.run(race(Late(times_usual=inf))) == (True, 0, (0, 0))
+
+
+def test_what_came_while_the_loop_stood_still_is_not_asked_for_again() -> None:
+    async def race() -> tuple[Any, ...]:
+        slow = Slow(Late(share=0.0))
+        call = await slow.begun(1.0)
+        slow.first.gate.set()
+        await slow.pass_(1.0)
+        return (await call).model, slow.second.calls, [slow.late.allows() for _ in range(11)]
+
+    assert asyncio.run(race()) == ("kit/model", 0, [True] * 10 + [False])
+
+
+def test_an_interrupt_ends_the_race_too() -> None:
+    class Interrupt(BaseException):
+        pass
+
+    async def race() -> tuple[Any, ...]:
+        slow = Slow(first=lambda _: Interrupt())
+        slow.second.gate = asyncio.Event()
+        call = await slow.begun(2.0)
+        slow.first.gate.set()
+        with pytest.raises(Interrupt):
+            await call
+        await slow.pass_(0.0)
+        return slow.rest
+
+    assert asyncio.run(race()) == (0, 0)
+
+
+def test_a_failure_of_one_does_not_put_off_when_another_is_late() -> None:
+    async def race() -> list[int]:
+        clock, down = ManualClock(), lm15.ServerError("down")
+        engines = [CountingEngine(lambda _: down), CountingEngine(), CountingEngine()]
+        for engine in engines:
+            engine.gate = asyncio.Event()
+        others = [Target(str(n), engine.pair) for n, engine in enumerate(engines[1:])]
+        pair = Fallback(others, hedge=2.0, clock=clock)(engines[0].pair)
+        call = asyncio.ensure_future(pair.asynchronous.complete(request()))
+        asked = []
+        for seconds in (0.0, 2.0, 1.5, 0.5):
+            await asyncio.sleep(0)
+            clock.advance(seconds)
+            if clock.now() == 3.5:
+                engines[0].gate.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            asked.append(sum(engine.calls for engine in engines))
+        call.cancel()
+        await asyncio.wait([call])
+        return asked
+
+    assert asyncio.run(race()) == [1, 2, 2, 3]
+
+
+def test_a_call_that_is_over_is_held_by_nothing() -> None:
+    def held() -> int:
+        return sum(type(each).__name__ in ("_Lead", "_Cut") for each in gc.get_objects())
+
+    async def some() -> int:
+        first, second = CountingEngine(), CountingEngine()
+        layers = Deadline(9.0), Fallback([Target("b", second.pair)], hedge=told(Late(), [1.0] * 16))
+        pair = stack(first.pair, *layers)
+        gc.collect()
+        gc.disable()
+        try:
+            before = held()
+            for _ in range(20):
+                await pair.asynchronous.complete(request("hi"))
+            return held() - before
+        finally:
+            gc.enable()
+
+    assert asyncio.run(some()) == 0
+
+
+def test_where_there_is_no_thread_for_another_the_first_is_waited_for() -> None:
+    class Few(Threads):
+        left = 1
+
+        def run(self, call: Any) -> Any:
+            if not self.left:
+                raise RuntimeError("can't start new thread")
+            self.left -= 1
+            return super().run(call)
+
+    clock, second = ManualClock(), CountingEngine()
+    held = threading.Event()
+
+    class Held:
+        def complete(self, asked: Any) -> Any:
+            while not clock.waiting:
+                pass  # the one who asks is about to wait
+            clock.advance(2.0)
+            held.wait(0.05)
+            return CountingEngine().answer(asked)
+
+    layer = Fallback([Target("b", second.pair)], hedge=2.0, clock=clock, threads=Few())
+    pair: Any = layer(EnginePair(Held(), second.pair.asynchronous))  # type: ignore[arg-type]
+    assert (ask(pair, request("hi")).text, second.calls) == ("hi", 0)

@@ -9,7 +9,7 @@ from math import inf
 from types import TracebackType
 from typing import Any, Protocol
 
-from ...clock import Clock
+from ...clock import Alarm, Clock
 from ...engine import DEADLINE, EnginePair
 from ...policies.threads import Threads
 from .around import Shared
@@ -146,7 +146,9 @@ class _Cut:
         if left <= 0 or task is None:
             raise self._policy.error(self._until)
         self._task, self._requests = task, task.cancelling()
-        self._alarm = None if left == inf else self._policy.clock.alarm(left, self._ring)
+        self._alarm: Alarm | None = None
+        if left < inf:
+            self._alarm = self._policy.clock.alarm(left, self._ring)
         self._token = DEADLINE.set(self._until)
 
     def _ring(self) -> None:
@@ -162,6 +164,7 @@ class _Cut:
         DEADLINE.reset(self._token)
         if self._alarm is not None:
             self._alarm.cancel()
+            self._alarm = None  # which holds this object
         # Cancelled by us alone: anyone else's cancellation stays one.
         is_ours = self._rang and self._task.uncancel() <= self._requests
         if is_ours and kind is not None and issubclass(kind, asyncio.CancelledError):

@@ -86,10 +86,11 @@ class After:
 class Late:
     """Late is what takes `times_usual` the median of its model's last 64 answers.
 
-    A median, which neither a few that hang nor those that are given up move. Nothing is late
-    before 16 answers, or before `least` seconds. At most the `share` of calls (and ten that were
-    saved up) gets another beside it, so that a provider which is slow to all is not asked twice as
-    much for it; and none that blocks its thread, since all would pay for few.
+    A median, which neither those that hang nor those that are given up move; it counts our own
+    queue, as the caller does. Nothing is late before 16 answers, or before `least` seconds. At most
+    the `share` of attempts (and ten that were saved up) gets another beside it, so that a provider
+    which is slow to all is not asked twice as much for it; and none that blocks its thread, since
+    all would pay for few.
 
     >>> late = Late()
     >>> for _ in range(16):
@@ -137,12 +138,15 @@ class Late:
         *,
         is_stream: bool,
     ) -> None:
-        """Learn from how long an answer took, or a call that was given up had taken by then."""
+        """Learn from how long an answer took, or that one was given up which took longer."""
         if is_stream or isinstance(error, Exception):
             return  # a failure says nothing of answers
         usual = self._usual.get(place, inf)
-        if error is not None and seconds < usual:
-            return  # nor does a call that its caller left early
+        if error is not None:
+            if seconds < usual:
+                return  # nor does a call that its caller left early
+            # For a median it is enough that it was no less; its own time would carry the next off.
+            seconds = usual
         with self._lock:
             seen = self._seen.setdefault(place, deque(maxlen=_WINDOW))
             seen.append(seconds)

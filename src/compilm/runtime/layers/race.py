@@ -1,8 +1,7 @@
 """Several models asked side by side, each once the one before is late: the first answer wins.
 
 A thread that blocks cannot be told to stop, so in threads each call is in one of its own. In tasks
-the first call stays in the caller's: most are answered in time, and a task costs more than a call
-of all the layers.
+the first call stays in the caller's, since most are answered in time and need no other.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Any, NoReturn, TypeVar, cast
 
-from ...clock import Clock
+from ...clock import Alarm, Clock
 from ...engine import remaining
 from ...errors import Refused
 from ...policies.threads import Threads
@@ -41,32 +40,49 @@ class Racing:
     members: list[int]
     hedge: Hedge
     clock: Clock
-    _late: float = inf
+    _beside: list[int] = field(default_factory=list)  # the places of those asked beside others
+    _patience: float = inf
+    _late_at: float = inf  # when the call that began last is late
+    _ends_at: float = inf
+
+    def __post_init__(self) -> None:
+        # Here, and not where an alarm rings: that is in nobody's context.
+        now = self.clock.now()
+        self._ends_at = now + remaining(now)
 
     @property
     def left(self) -> float:
         """Seconds to the deadline."""
-        return remaining(self.clock.now())
+        return self._ends_at - self.clock.now()
 
     @property
     def patience(self) -> float:
         """Seconds until the call that began last is late, or time is over."""
-        return min(self._late if self.round.may_hedge else inf, self.left)
+        until = min(self._late_at, self._ends_at) if self.round.may_hedge else self._ends_at
+        return max(0.0, until - self.clock.now())
 
     def start(self) -> tuple[int, int]:
         """The next call's place in the round, and its member of the chain."""
-        place = self.round.start()
+        is_beside, place = self.round.out > 0, self.round.start()
+        if is_beside:
+            self._beside.append(place)
         member = self.members[place]
-        self._late = self.hedge.begins(member)
+        self._patience = self.hedge.begins(member)
+        self._late_at = self.clock.now() + self._patience
         return place, member
 
     def may_start(self) -> bool:
-        """Whether another is asked beside those who are out; if not, it is asked for again."""
-        return self.round.may_hedge and self._late < inf and self.hedge.allows()
+        """Whether another is asked now beside those who are out; if not, it may be later."""
+        if not self.round.may_hedge or self.clock.now() < self._late_at:
+            return False
+        if self.hedge.allows():
+            return True
+        self._late_at = self.clock.now() + self._patience
+        return False
 
     def failed(self, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
-        if self.round.out > 1 and isinstance(error, Refused):
+        if place in self._beside and isinstance(error, Refused):
             self.hedge.refused()
         ended = self.round.failed(place, error, self.left)
         if ended is error:
@@ -89,13 +105,17 @@ class Racing:
 def race(racing: Racing, ask: Callable[[int], Any], threads: Threads) -> Any:
     """What the first of the members answers; whoever is late is left behind in its thread."""
     calls: dict[Future[Any], int] = {}
-    done: Future[Any] | None = None
+    is_late = True
     try:
         while True:
-            if done is None or racing.round.out == 0:
+            if is_late or racing.round.out == 0:
                 place, member = racing.start()
-                calls[threads.run(partial(ask, member))] = place
+                try:
+                    calls[threads.run(partial(ask, member))] = place
+                except RuntimeError as error:  # no thread to be had: those who are out may answer
+                    racing.failed(place, error)
             done = _first(racing, calls)
+            is_late = done is None
             if done is not None:
                 place = calls.pop(done)
                 try:
@@ -150,6 +170,7 @@ class _Lead:
         self._requests = self._task.cancelling()
         self._context = copy_context()
         self._others: Any = None  # the task that runs the race
+        self._alarm: Alarm | None = None
         self._is_over = self._is_cut = False
 
     @property
@@ -171,22 +192,34 @@ class _Lead:
             if self._others is None:
                 raise
             self._ended(None, error)
+        except BaseException:  # border: the race ends by itself, and it passes
+            if self._is_cut:
+                self._task.uncancel()
+            if self._others is not None:
+                self._others.cancel()
+            raise
         else:
             if self._others is None:
                 return answer
             self._ended(answer, None)
         finally:
             self._is_over = True
-            if self._alarm is not None:
-                self._alarm.cancel()
+            self._stop_alarm()
         return await self._others
 
     def _set_alarm(self) -> None:
         seconds, clock = self._racing.patience, self._racing.clock
         self._alarm = None if seconds == inf else clock.alarm(seconds, self._ring)
 
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None  # which holds this object
+
     def _ring(self) -> None:
         """It is late, or time is over."""
+        if self._is_over:
+            return
         if self._racing.left > 0 and not self._racing.may_start():
             self._set_alarm()
             return
@@ -212,6 +245,7 @@ class _Lead:
             self._call.set_result(answer)
         else:
             self._call.set_exception(error)
+            self._call.exception()  # heard, should the race be left before it hears of it
 
     async def _leave(self) -> None:
         """The caller is gone: nobody waits for the race."""
@@ -226,15 +260,19 @@ async def _joined(
 ) -> Any:
     """The race, from when its first call is late."""
     calls: dict[asyncio.Future[Any], int] = {lead: place}
-    done: asyncio.Future[Any] | None = None
     try:
         if racing.left <= 0:
             racing.over()
+        await asyncio.sleep(0)
+        is_late = not lead.done()  # as it is not, if it came while the loop stood still
+        if not is_late:
+            racing.hedge.refused()
         while True:
-            if done is None or racing.round.out == 0:
+            if is_late or racing.round.out == 0:
                 place, member = racing.start()
                 calls[asyncio.ensure_future(ask(member))] = place
             done = await _task_first(racing, calls)
+            is_late = done is None
             if done is not None:
                 place = calls.pop(done)
                 try:
