@@ -32,6 +32,7 @@ from compilm.runtime.layers.cache import Cache
 from compilm.runtime.layers.coalesce import Coalesce
 from compilm.runtime.layers.deadline import Deadline
 from compilm.runtime.layers.fallback import Fallback, Target
+from compilm.runtime.layers.hedging import Late
 from compilm.runtime.layers.keys import digest_of
 from compilm.runtime.layers.ledger import Ledger
 from compilm.runtime.layers.limiter import Gate, Limiter
@@ -89,7 +90,7 @@ def layers(guard: bool = False) -> dict[str, Layer]:
         "deadline": Deadline(60.0),
         "coalesce": Coalesce(),
         "retry": Retry(),
-        "fallback": Fallback([Target("second", ZERO)]),
+        "fallback": Fallback([Target("second", ZERO)], hedge=Late()),
         "breaker": Breaker(Circuit()),
         "limiter": Limiter(gate),
         "timeout": Timeout(45.0, guard=guard),

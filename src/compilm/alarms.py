@@ -14,7 +14,7 @@ from contextvars import Context
 
 __all__ = ["SharedAlarm", "set_alarm"]
 
-_SOON, _FAR, _FARTHEST = 1.0, 16.0, 86_400.0  # seconds
+_SOON, _FAR, _FARTHEST = 0.25, 16.0, 86_400.0  # seconds
 _FINE, _COARSE = 64.0, 4.0  # moments a second, for what is due before `_FAR` and after
 _here = threading.local()
 
@@ -35,8 +35,9 @@ class SharedAlarm:
 def set_alarm(seconds: float, ring: Callable[[], object]) -> SharedAlarm | asyncio.TimerHandle:
     """Call `ring` in the running loop after so many seconds, never early.
 
-    What is due within a second, or not within a day, has a timer of its own. Else it may be late:
-    by a 64th of a second, and from 16 s on by a quarter of one. Only the loop's thread may cancel.
+    What is due within a quarter of a second, or not within a day, has a timer of its own. Else it
+    may be late: by a 64th of a second, and from 16 s on by a quarter of one. Only the loop's thread
+    may cancel.
 
     >>> async def rung():
     ...     heard = []

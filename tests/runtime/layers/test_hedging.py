@@ -23,9 +23,9 @@ from compilm.runtime.layers.hedging import After, Late
 from compilm.testing.layer_kit import CountingEngine, aask, ask, request
 
 
-def told(late: Late, seconds: list[float], error: BaseException | None = None) -> Late:
+def told(late: Late, seconds: list[float]) -> Late:
     for each in seconds:
-        late.took(0, each, error, 0.0, is_stream=False)
+        late.answered(0, each)
     return late
 
 
@@ -49,24 +49,23 @@ class TestLate:
         draw, late = random.Random(0), told(Late(), [1.0] * 16)
         for _ in range(2000):
             patience, seconds = late.begins(0), draw.uniform(0.5, 1.5)
-            is_given_up = draw.random() < hung
-            error = asyncio.CancelledError() if is_given_up else None
-            late.took(0, patience if is_given_up else seconds, error, 0.0, is_stream=False)
+            if draw.random() < hung:
+                late.given_up(0, patience)
+            else:
+                late.answered(0, seconds)
         assert 3.0 < late.begins(0) < 5.5
 
     def test_where_all_are_given_up_what_is_usual_stays(self) -> None:
         late = told(Late(), [1.0] * 16)
         for _ in range(500):
-            late.took(0, late.begins(0), asyncio.CancelledError(), 0.0, is_stream=False)
+            late.given_up(0, late.begins(0))
         assert late.begins(0) == 4.0
         assert told(late, [3.0] * 64).begins(0) == 12.0
 
-    def test_failures_streams_and_callers_who_leave_early_say_nothing(self) -> None:
+    def test_callers_who_leave_early_say_nothing(self) -> None:
         late = told(Late(), [1.0] * 16)
-        told(late, [50.0] * 64, lm15.TimeoutError("late"))
-        told(late, [0.1] * 64, asyncio.CancelledError())
         for _ in range(64):
-            late.took(0, 0.1, None, 0.0, is_stream=True)
+            late.given_up(0, 0.1)
         assert late.begins(0) == 4.0
 
     def test_a_tenth_of_the_calls_is_asked_twice_at_most(self) -> None:
@@ -85,8 +84,33 @@ class TestLate:
 
 def test_given_seconds_are_kept_to_whatever_is_heard() -> None:
     after = After(3.0)
-    after.took(0, 99.0, None, 0.0, is_stream=False)
+    after.answered(0, 99.0)
+    after.given_up(0, 99.0)
     assert (after.begins(0), all(after.allows() for _ in range(99))) == (3.0, True)
+
+
+def test_failures_and_streams_say_nothing_of_what_is_usual() -> None:
+    class Heard(Late):
+        def answered(self, place: int, seconds: float) -> None:
+            heard.append(("answered", place))
+            super().answered(place, seconds)
+
+        def given_up(self, place: int, seconds: float) -> None:
+            heard.append(("given up", place))
+
+    heard: list[tuple[str, int]] = []
+    first = CountingEngine(lambda asked: lm15.ServerError("down") if asked.model == "m" else "ok")
+    target = Target("b", CountingEngine().pair, model="m2")
+    pair = Fallback([target], hedge=Heard())(first.pair)
+    down = lm15.Request("m", (lm15.Message.user("hi"),))
+    assert aask(pair, down).model == "m2"
+    assert aask(pair, request("hi")).model == "kit/model"
+
+    async def streamed() -> list[str]:
+        return [event.type async for event in pair.asynchronous.stream(request("hi"))]
+
+    assert asyncio.run(streamed())[-1] == "end"
+    assert heard == [("answered", 1), ("answered", 0)]
 
 
 class Slow:
@@ -326,7 +350,7 @@ def test_a_failure_of_one_does_not_put_off_when_another_is_late() -> None:
 
 def test_a_call_that_is_over_is_held_by_nothing() -> None:
     def held() -> int:
-        return sum(type(each).__name__ in ("_Lead", "_Cut") for each in gc.get_objects())
+        return sum(type(each).__name__ in ("TaskRace", "_Cut") for each in gc.get_objects())
 
     async def some() -> int:
         first, second = CountingEngine(), CountingEngine()

@@ -16,7 +16,7 @@ from ...policies.threads import Threads
 from .around import Shared
 from .hedging import After, Hedge
 from .order import Order, watching
-from .race import Racing, race, task_race
+from .race import Racing, TaskRace, race
 from .resume import Resumption, blaming
 from .round import Round
 from .streams import aclose, aopening, chained, close, opening
@@ -104,7 +104,6 @@ class _Chain(Shared):
         self._policy, self._chain = policy, targets
         hedge = policy.hedge
         self._hedge = After(hedge) if isinstance(hedge, (int, float)) else hedge
-        self._watchers = [each for each in (policy.order, self._hedge) if each and each.times]
 
     def _round(self, request: Any, *, is_stream: bool = False) -> tuple[Round, list[int]]:
         """A round over the chain, and which of its members is at each place of the round."""
@@ -112,10 +111,6 @@ class _Chain(Shared):
         if order is not None:
             members = order.ranked(request, self._policy.clock.now(), is_stream=is_stream)
         return Round([self._chain[member].name for member in members]), members
-
-    def _racing(self, request: Any, hedge: Hedge) -> Racing:
-        """A round in which what is late is not waited for alone."""
-        return Racing(*self._round(request), hedge, self._policy.clock)
 
     def _telling(self, request: Any) -> Resumption:
         """The stream as the caller will see it; each of the chain may break once."""
@@ -132,7 +127,7 @@ class _Chain(Shared):
         return Round([self._chain[each].name for each in left]), left
 
     def _watched(self, member: int, *, is_stream: bool = False) -> Any:
-        return watching(self._watchers, member, self._policy.clock, is_stream=is_stream)
+        return watching(self._policy.order, member, self._policy.clock, is_stream=is_stream)
 
     def _go_on(self, round_: Round, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
@@ -156,7 +151,7 @@ class _Chain(Shared):
 class _Falling(_Chain):
     def complete(self, request: Any) -> Any:
         if self._hedge is not None and self._hedge.in_threads:
-            racing = self._racing(request, self._hedge)
+            racing = Racing(*self._round(request), self._hedge, self._policy.clock)
             return race(racing, partial(self._asked, request), self._policy.threads)
         return self._each(self._round(request), partial(self._asked, request))
 
@@ -205,8 +200,8 @@ class _Falling(_Chain):
 class _AsyncFalling(_Chain):
     async def complete(self, request: Any) -> Any:
         if self._hedge is not None:
-            racing = self._racing(request, self._hedge)
-            return await task_race(racing, partial(self._asked, request))
+            racing = TaskRace(*self._round(request), self._hedge, self._policy.clock)
+            return await racing.run(partial(self._asked, request))
         return await self._each(self._round(request), partial(self._asked, request))
 
     async def _asked(self, request: Any, member: int) -> Any:

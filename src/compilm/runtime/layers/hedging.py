@@ -12,8 +12,6 @@ from math import inf
 from statistics import median
 from typing import Protocol
 
-from .order import Watcher
-
 __all__ = ["After", "Hedge", "Late"]
 
 _WINDOW = 64  # the answers of a model that say what is usual
@@ -22,13 +20,8 @@ _AGAIN = 8  # answers until what is usual is computed anew
 _SAVED = 10.0  # that may be asked at once after a time without
 
 
-class Hedge(Watcher, Protocol):
+class Hedge(Protocol):
     """When another is asked beside a call."""
-
-    @property
-    def times(self) -> bool:
-        """Whether it hears how long calls take."""
-        ...
 
     @property
     def in_threads(self) -> bool:
@@ -47,6 +40,14 @@ class Hedge(Watcher, Protocol):
         """The one that was to be asked was not: a policy refused it."""
         ...
 
+    def answered(self, place: int, seconds: float) -> None:
+        """A call was answered after so long."""
+        ...
+
+    def given_up(self, place: int, seconds: float) -> None:
+        """A call was not waited for any longer, after so long."""
+        ...
+
 
 class After:
     """Late is what has no answer after so many seconds, always.
@@ -55,7 +56,7 @@ class After:
     10.0
     """
 
-    times, in_threads = False, True
+    in_threads = True
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -71,15 +72,10 @@ class After:
     def refused(self) -> None:
         """It does not matter how many there are."""
 
-    def took(
-        self,
-        place: int,
-        seconds: float,
-        error: BaseException | None,
-        now: float,
-        *,
-        is_stream: bool,
-    ) -> None:
+    def answered(self, place: int, seconds: float) -> None:
+        """Nothing is learned."""
+
+    def given_up(self, place: int, seconds: float) -> None:
         """Nothing is learned."""
 
 
@@ -94,12 +90,12 @@ class Late:
 
     >>> late = Late()
     >>> for _ in range(16):
-    ...     late.took(0, 0.5, None, now=0.0, is_stream=False)
+    ...     late.answered(0, 0.5)
     >>> late.begins(0), late.begins(1), late.allows()
     (2.0, inf, True)
     """
 
-    times, in_threads = True, False
+    in_threads = False
 
     def __init__(self, times_usual: float = 4.0, *, least: float = 0.5, share: float = 0.1) -> None:
         self.times_usual, self.least, self.share = times_usual, least, share
@@ -112,8 +108,8 @@ class Late:
     def begins(self, place: int) -> float:
         """A call begins: seconds until it is late, infinite while nothing is usual."""
         usual = self._usual.get(place)
-        with self._lock:
-            self._allowed = min(_SAVED, self._allowed + self.share)
+        # Without the lock: a share that two threads add at once, and one loses, is no harm.
+        self._allowed = min(_SAVED, self._allowed + self.share)
         return inf if usual is None else max(self.least, self.times_usual * usual)
 
     def allows(self) -> bool:
@@ -129,27 +125,19 @@ class Late:
         with self._lock:
             self._allowed = min(_SAVED, self._allowed + 1.0)
 
-    def took(
-        self,
-        place: int,
-        seconds: float,
-        error: BaseException | None,
-        now: float,  # noqa: ARG002
-        *,
-        is_stream: bool,
-    ) -> None:
-        """Learn from how long an answer took, or that one was given up which took longer."""
-        if is_stream or isinstance(error, Exception):
-            return  # a failure says nothing of answers
-        usual = self._usual.get(place, inf)
-        if error is not None:
-            if seconds < usual:
-                return  # nor does a call that its caller left early
-            # For a median it is enough that it was no less; its own time would carry the next off.
-            seconds = usual
+    def answered(self, place: int, seconds: float) -> None:
+        """Learn from how long an answer took."""
         with self._lock:
-            seen = self._seen.setdefault(place, deque(maxlen=_WINDOW))
+            seen = self._seen.get(place)
+            if seen is None:
+                seen = self._seen[place] = deque(maxlen=_WINDOW)
             seen.append(seconds)
             heard = self._heard[place] = self._heard.get(place, 0) + 1
             if heard >= _ENOUGH and heard % _AGAIN == 0:
                 self._usual[place] = median(seen)
+
+    def given_up(self, place: int, seconds: float) -> None:
+        """Learn that one took longer than usual; its own time would carry the next off."""
+        usual = self._usual.get(place, inf)
+        if seconds >= usual:  # else its caller left early, which says nothing
+            self.answered(place, usual)

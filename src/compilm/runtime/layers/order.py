@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ...clock import Clock
 from ...prices import Price, Tokens, tokens_of
 from .outcomes import kind_of
 from .size import prompt_tokens
 
-__all__ = ["ByCost", "ByLatency", "Order", "Resting", "Watcher", "watching"]
+__all__ = ["ByCost", "ByLatency", "Order", "Resting", "watching"]
 
 Resting: TypeAlias = Callable[[float], bool]
 """Whether a model is better not asked at an instant."""
@@ -236,32 +236,18 @@ class _Pace(NamedTuple):
         return _Pace(known.seconds + weight * (self.seconds - known.seconds), self.at)
 
 
-class Watcher(Protocol):
-    """What hears how long attempts take."""
-
-    def took(
-        self,
-        place: int,
-        seconds: float,
-        error: BaseException | None,
-        now: float,
-        *,
-        is_stream: bool,
-    ) -> None:
-        """An attempt took so long, a stream until its first piece; `error` is how it failed."""
-        ...
-
-
 def watching(
-    watchers: Sequence[Watcher], place: int, clock: Clock, *, is_stream: bool = False
+    order: Order | None, place: int, clock: Clock, *, is_stream: bool = False
 ) -> AbstractContextManager[Any]:
-    """A block that is one attempt, of which these hear how long it took and how it failed."""
-    return _Watch(watchers, place, clock, is_stream) if watchers else _UNTIMED
+    """A block that is one attempt, of which `order` hears how long it took and how it failed."""
+    if order is None or not order.times:
+        return _UNTIMED
+    return _Watch(order, place, clock, is_stream)
 
 
 @dataclass(slots=True)
 class _Watch:
-    watchers: Sequence[Watcher]
+    order: Order
     place: int
     clock: Clock
     is_stream: bool
@@ -272,5 +258,4 @@ class _Watch:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         now = self.clock.now()
-        for each in self.watchers:
-            each.took(self.place, now - self.began, error, now, is_stream=self.is_stream)
+        self.order.took(self.place, now - self.began, error, now, is_stream=self.is_stream)
