@@ -17,7 +17,7 @@ __all__ = ["After", "Hedge", "Late"]
 _WINDOW = 64  # the answers of a model that say what is usual
 _ENOUGH = 16  # of them, until something is
 _AGAIN = 8  # answers until what is usual is computed anew
-_SAVED = 10.0  # that may be asked at once after a time without
+_SAVED = 32.0  # that may be asked at once after a time without: a crowd may be late together
 
 
 class Hedge(Protocol):
@@ -84,7 +84,7 @@ class Late:
 
     A median, which neither those that hang nor those that are given up move; it counts our own
     queue, as the caller does. Nothing is late before 16 answers, or before `least` seconds. At most
-    the `share` of attempts (and ten that were saved up) gets another beside it, so that a provider
+    the `share` of attempts (and 32 that were saved up) gets another beside it, so that a provider
     which is slow to all is not asked twice as much for it; and none that blocks its thread, since
     all would pay for few.
 
