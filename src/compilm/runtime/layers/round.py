@@ -45,8 +45,8 @@ class Round:
     def may_hedge(self) -> bool:
         """Whether one can be asked beside those who are slow: if not anew, then again.
 
-        Again, twice at most, one that was refused, or failed in a way that passes. Where nobody is
-        out it is the next round's, after a wait.
+        Again, twice at most, one that was refused or limited, or failed in a way that may pass.
+        Where nobody is out it is the next round's, after a wait.
         """
         return bool(self._left or self._spare)
 
