@@ -78,7 +78,7 @@ class TestLate:
         for _ in range(1000):
             late.begins(0)
         assert [late.allows() for _ in range(33)] == [True] * 32 + [False]
-        late.refused()
+        late.unasked()
         assert [late.allows() for _ in range(2)] == [True, False]
 
 
@@ -295,12 +295,15 @@ def test_what_is_late_after_the_deadline_ends_with_it_and_asks_nobody() -> None:
     assert asyncio.run(race(Late(times_usual=inf))) == (True, 0, (0, 0))
 
 
-def test_what_came_while_the_loop_stood_still_is_not_asked_for_again() -> None:
+@pytest.mark.parametrize("is_answer_first", [True, False])
+def test_what_came_while_the_loop_stood_still_is_not_asked_for_again(is_answer_first: bool) -> None:
     async def race() -> tuple[Any, ...]:
         slow = Slow(Late(share=0.0))
         call = await slow.begun(1.0)
+        if is_answer_first:
+            slow.first.gate.set()
+        slow.clock.advance(1.0)
         slow.first.gate.set()
-        await slow.pass_(1.0)
         return (await call).model, slow.second.calls, [slow.late.allows() for _ in range(33)]
 
     assert asyncio.run(race()) == ("kit/model", 0, [True] * 32 + [False])

@@ -131,11 +131,7 @@ class _Chain(Shared):
 
     def _go_on(self, round_: Round, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
-        ended = round_.failed(place, error, self._policy.left())
-        if ended is error:
-            raise ended
-        if ended is not None:
-            raise ended from error
+        round_.go_on(place, error, self._policy.left())
 
     def close(self) -> None:
         """Close every engine of the chain."""

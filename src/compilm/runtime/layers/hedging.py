@@ -36,8 +36,8 @@ class Hedge(Protocol):
         """Whether another is asked beside a call that is late, which then counts as asked."""
         ...
 
-    def refused(self) -> None:
-        """The one that was to be asked was not: a policy refused it."""
+    def unasked(self) -> None:
+        """The one that was to be asked beside it was not."""
         ...
 
     def answered(self, place: int, seconds: float) -> None:
@@ -69,7 +69,7 @@ class After:
         """Whoever gave the seconds has said so."""
         return True
 
-    def refused(self) -> None:
+    def unasked(self) -> None:
         """It does not matter how many there are."""
 
     def answered(self, place: int, seconds: float) -> None:
@@ -120,7 +120,7 @@ class Late:
             self._allowed -= 1.0
         return True
 
-    def refused(self) -> None:
+    def unasked(self) -> None:
         """The one that was to be asked was not, so another may be."""
         with self._lock:
             self._allowed = min(_SAVED, self._allowed + 1.0)

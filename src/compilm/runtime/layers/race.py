@@ -91,12 +91,8 @@ class Racing:
     def failed(self, place: int, error: Exception) -> None:
         """Note a failure, and raise what the round ends with if it does."""
         if place in self._beside and isinstance(error, Refused):
-            self.hedge.refused()
-        ended = self.round.failed(place, error, self.left)
-        if ended is error:
-            raise ended
-        if ended is not None:
-            raise ended from error
+            self.hedge.unasked()
+        self.round.go_on(place, error, self.left)
 
     def first(self, calls: Iterable[Call]) -> tuple[Call | None, bool]:
         """The first that is done, and whether the waiting is over; raises at the deadline."""
@@ -264,7 +260,7 @@ class TaskRace(Racing):
             await asyncio.sleep(0)
             is_late = not lead.done()  # as it is not, if it came while the loop stood still
             if not is_late:
-                self.hedge.refused()
+                self.hedge.unasked()
             while True:
                 if is_late or self.round.out == 0:
                     place, member = self.start()

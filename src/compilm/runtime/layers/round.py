@@ -73,6 +73,14 @@ class Round:
         is_over = self.out == 0 and (not self.is_open or left <= 0)
         return self._end() if is_over else None
 
+    def go_on(self, place: int, error: Exception, left: float) -> None:
+        """Note a failure, and raise what the round ends with if it does."""
+        ended = self.failed(place, error, left)
+        if ended is error:
+            raise ended
+        if ended is not None:
+            raise ended from error
+
     def _end(self) -> Exception:
         if self._own is not None:
             return self._own
