@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from .propose.base import Move
 from .propose.both import Both
-from .propose.demos import Attributed, Demos, Swap
+from .propose.demos import Attributed, Demos, Swap, Usual
 from .propose.instructions import Instruct
 from .propose.merge import Merge
 from .propose.nearest import NearestDemos
@@ -44,11 +44,12 @@ class Recipe:
 
 _DEMOS = (
     NearestDemos(8),
+    Both(NearestDemos(8), Usual(8)),
     Demos("labeled", 16),
     Demos("mixed", 16),
     NearestDemos(8, fixed=8),
     Demos("bootstrapped", 8),
-    Demos("labeled", 8, plain=True),
+    Both(Demos("labeled", 8), Usual(8)),
     NearestDemos(16),
     Demos("labeled", 16),
     Demos("bootstrapped", 4),
@@ -68,6 +69,7 @@ _TEXTS = (
     Both(Instruct(), Demos("labeled", 16)),
     Both(Instruct(), NearestDemos(8)),
     Demos("labeled", 16),
+    Both(NearestDemos(8), Usual(8)),
     NearestDemos(8),
     Instruct(),
     Both(Instruct(share=0.6), Demos("mixed", 16)),
@@ -75,7 +77,7 @@ _TEXTS = (
     Demos("mixed", 16),
     Demos("bootstrapped", 8),
     Both(Instruct(share=0.6), NearestDemos(16)),
-    Demos("labeled", 8, plain=True),
+    Both(Demos("labeled", 8), Usual(8)),
     Instruct(share=0.4),
 )
 _TEXT_ROUNDS = (

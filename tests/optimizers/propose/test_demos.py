@@ -17,15 +17,18 @@ from compilm.datasets import DataSet, as_dataset
 from compilm.metrics import Score
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.propose.base import Lesson, Scene
+from compilm.optimizers.propose.both import Both
 from compilm.optimizers.propose.demos import (
     Attributed,
     Demos,
     Swap,
+    Usual,
     bootstrapped,
     labeled,
     spread,
     usual,
 )
+from compilm.optimizers.propose.nearest import NearestDemos
 from compilm.optimizers.rollout import Rollout, Step
 
 PREDICTOR = Predictor(
@@ -275,16 +278,50 @@ def test_a_pool_that_is_shown_anyway_stays_with_attributed_demos() -> None:
     assert proposal.changes["sort"].nearest == near
 
 
-def test_a_step_that_nearly_always_answers_the_same_is_shown_only_that() -> None:
-    data = train(*((f"t{i}", "none" if i % 3 else f"v{i}") for i in range(12)))
-    moved = Demos("labeled", 4, plain=True)(scene(data))
+MOSTLY_NONE = train(*((f"t{i}", "none" if i % 3 else f"v{i}") for i in range(12)))
+EVENLY = train(*((f"t{i}", ("red", "blue")[i % 2]) for i in range(12)))
+
+
+def test_a_step_that_mostly_answers_the_same_is_shown_only_that() -> None:
+    near = replace(PREDICTOR, nearest=Nearest(2, "words-v1", ({"text": "t1", "label": "v1"},) * 3))
+    moved = Usual(4)(scene(MOSTLY_NONE, predictor=near))
     assert moved is not None
-    assert [demo["label"] for demo in moved.changes["sort"].demos] == ["none"] * 4
-    assert len(usual(labeled(PREDICTOR, data), PREDICTOR)) == 8
+    assert (moved.move, moved.note) == ("usual demos", "up to 4 of one answer for sort")
+    state = moved.changes["sort"]
+    assert [demo["label"] for demo in state.demos] == ["none"] * 4
+    assert len({demo["text"] for demo in state.demos}) == 4
+    assert state.nearest is None
+    assert len(usual(labeled(PREDICTOR, MOSTLY_NONE), PREDICTOR)) == 8
 
 
-def test_where_no_answer_is_the_rule_plain_demos_are_spread_as_others() -> None:
-    data = train(*((f"t{i}", ("red", "blue")[i % 2]) for i in range(12)))
-    plain = Demos("labeled", 4, plain=True)(scene(data))
-    assert plain == Demos("labeled", 4)(scene(data))
+def test_where_no_answer_is_the_rule_there_are_no_usual_demos() -> None:
+    assert Usual(4)(scene(EVENLY)) is None
+    assert Usual(4)(scene(MOSTLY_NONE, tunable=())) is None
     assert usual([], PREDICTOR) == []
+
+
+def test_what_a_step_mostly_answered_well_is_usual_where_the_data_do_not_say() -> None:
+    seen = [rollout(f"t{n}", 1.0, "none" if n else "red") for n in range(4)]
+    moved = Usual(2)(scene(train(*((f"t{n}", None) for n in range(4))), seen))
+    assert moved is not None
+    assert [demo["label"] for demo in moved.changes["sort"].demos] == ["none"] * 2
+
+
+def test_the_other_steps_keep_what_another_move_gives_them() -> None:
+    """Of two steps one mostly says nothing: it alone is shown its usual answer."""
+    quiet = replace(PREDICTOR, path="quiet", outputs=(Field("detail", "str"),))
+    rows = [
+        dspy.Example(text=f"t{n}", label=f"v{n % 4}", detail="9" if n == 3 else "none")
+        for n in range(12)
+    ]
+    data = as_dataset([row.with_inputs("text") for row in rows], name="train")
+    given = scene(data, tunable=(PREDICTOR, quiet))
+    both = Both(NearestDemos(3), Usual(2))(given)
+    assert both is not None
+    near = NearestDemos(3)(given)
+    assert near is not None
+    assert both.changes["sort"] == near.changes["sort"]
+    assert [demo["detail"] for demo in both.changes["quiet"].demos] == ["none"] * 2
+    assert both.changes["quiet"].nearest is None
+    alone = scene(data, tunable=(PREDICTOR,))
+    assert Both(NearestDemos(3), Usual(2))(alone) == NearestDemos(3)(alone)

@@ -20,6 +20,7 @@ __all__ = [
     "Attributed",
     "Demos",
     "Swap",
+    "Usual",
     "bootstrapped",
     "distinct",
     "labeled",
@@ -119,13 +120,11 @@ def usual(pool: Sequence[Demo], predictor: Predictor) -> list[Demo]:
 class Demos:
     """A move: new demonstrations, `k` for each predictor, from one source.
 
-    A predictor that the source cannot serve is served by the other one, where that can. With
-    `plain` a step that nearly always answers the same is shown only that.
+    A predictor that the source cannot serve is served by the other one, where that can.
     """
 
     source: Source
     k: int
-    plain: bool = False
 
     asks: ClassVar[bool] = False
 
@@ -150,8 +149,33 @@ class Demos:
             rest = _without(half, own, predictor)
             return [*half, *spread(rest, predictor, self.k - len(half), scene.rng)]
         pool = (own or made) if self.source == "labeled" else (made or own)
-        pool = (usual(pool, predictor) if self.plain else []) or pool
         return spread(pool, predictor, self.k, scene.rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A move: a step that mostly answers the same is shown `k` demonstrations of that, no others.
+
+    On top of another move (`Both`) it leaves to that one the steps whose answers vary.
+    """
+
+    k: int
+
+    asks: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return "usual demos"
+
+    def __call__(self, scene: Scene) -> Proposal | None:
+        changes = {}
+        for predictor in scene.tunable:
+            pool = labeled(predictor, scene.train) or bootstrapped(predictor, scene.seen)
+            chosen = spread(usual(pool, predictor), predictor, self.k, scene.rng)
+            if chosen:
+                changes[predictor.path] = replace(predictor, demos=tuple(chosen), nearest=None)
+        note = f"up to {self.k} of one answer for {', '.join(changes)}"
+        return Proposal(self.name, changes, note) if changes else None
 
 
 @dataclass(frozen=True, slots=True)
