@@ -144,6 +144,17 @@ def test_a_gain_that_may_be_none_is_told_as_less_than_was_seen() -> None:
     assert found.gain.low < -0.04
 
 
+@pytest.mark.parametrize(("mean", "verdict"), [(0.036, "likely"), (0.02, "unproven")])
+def test_however_sure_the_search_the_held_out_examples_must_say_it_too(
+    mean: float, verdict: str
+) -> None:
+    """Chances of 0.76 and 0.66 by the held-out examples alone, of 0.99 with the search."""
+    held = HeldOut(mean, variance=0.0025, low=mean - 0.098, high=mean + 0.098, n=80)
+    found = judge((0.2, 0.004), held)
+    assert found.p_better > 0.98
+    assert found.verdict == verdict
+
+
 def test_the_better_the_search_speaks_the_more_is_told() -> None:
     """A search that is sure of a loss speaks against a gain, not for one."""
     held = HeldOut(mean=0.1, variance=0.0009, low=0.041, high=0.159, n=100)

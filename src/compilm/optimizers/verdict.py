@@ -14,7 +14,7 @@ __all__ = ["UNSEEN", "HeldOut", "Judgement", "Verdict", "judge"]
 Verdict = Literal["proven", "likely", "unproven", "no-headroom"]
 
 _LIKELY = 0.9  # by all the evidence together
-_ALONE = 0.8  # by the held-out examples alone
+_ALONE = 0.7  # by the held-out examples alone
 _FEWEST = 10  # pairs: 3 wins of 3 already put the interval above 0
 _TASK_SD = 0.4  # of the gains of tasks that have any: 30 to 50 points are met
 
@@ -46,7 +46,7 @@ def judge(selection: tuple[float, float], held_out: HeldOut) -> Judgement:
 
     `proven`: the 95 % interval of the reported gain lies above 0, and so the held-out one's, which
     never reaches lower; over 10 pairs or more. `likely`: the chance of a gain is at least 0.9 by
-    all evidence and 0.8 by the held-out examples alone, so that no optimistic search carries a
+    all evidence and 0.7 by the held-out examples alone, so that no optimistic search carries a
     verdict. `unproven`: else.
 
     >>> judge((0.04, 0.001), HeldOut(mean=0.1, variance=0.0009, low=0.04, high=0.16, n=100)).verdict
