@@ -34,7 +34,7 @@ def power_of(gain: float, n: int, *, sd: float = SD) -> Power:
 
     >>> proven, shipped = power_of(0.05, 300)
     >>> f"{proven:.0%} {shipped:.0%}"
-    '15% 67%'
+    '15% 59%'
     """
     error = sd / math.sqrt(max(n, 1))
     proven = _threshold(n, error, {"proven"})
