@@ -34,7 +34,7 @@ def power_of(gain: float, n: int, *, sd: float = SD) -> Power:
 
     >>> proven, shipped = power_of(0.05, 300)
     >>> f"{proven:.0%} {shipped:.0%}"
-    '15% 59%'
+    '18% 59%'
     """
     error = sd / math.sqrt(max(n, 1))
     proven = _threshold(n, error, {"proven"})
@@ -49,7 +49,7 @@ def least_proven(n: int, *, sd: float = SD, power: float = 0.8) -> float:
     prove any.
 
     >>> round(least_proven(100), 3), least_proven(9)
-    (0.179, 1.0)
+    (0.173, 1.0)
     """
     error = sd / math.sqrt(max(n, 1))
     return min(1.0, _threshold(n, error, {"proven"}) + NormalDist().inv_cdf(power) * error)

@@ -14,9 +14,9 @@ Verdict = Literal["proven", "likely", "unproven", "no-headroom"]
 
 _LIKELY = 0.93  # by all the evidence together
 _FEWEST = 10  # pairs: 3 wins of 3 already put the interval above 0
-_TASK_SD = 0.4  # of the gains of tasks that have any: 30 to 50 points are met
+_TASK_SD = 0.25  # of the gains of tasks that have any
 
-UNSEEN: Final = (0.0, 0.25**2)
+UNSEEN: Final = (0.0, _TASK_SD**2)
 """What a search that knows nothing of its winner says of the gain: mean, variance."""
 
 
@@ -79,7 +79,7 @@ def _real(found: Posterior, mean: float) -> float:
 
     Half of all tasks have nothing that prompts can change (49 % of 72 runs ended below their
     zero-shot score, arXiv 2604.14585): a prior of one half at exactly 0, the other half a gain
-    with a standard deviation of 0.4.
+    with a standard deviation of 0.25.
     """
     spread, square = _TASK_SD**2, found.sd**2
     rate = math.sqrt(square / (square + spread))
