@@ -29,11 +29,13 @@ def failing(place: int) -> int | None:
     return (500, 429)[place % 2] if drawn(str(place), "fails", 5) == 0 else None
 
 
-def over(server: WireServer, budget: str, *, level: int = 1) -> compilm.CompileResult:
+def over(
+    server: WireServer, budget: str, *, level: int = 1, **more: object
+) -> compilm.CompileResult:
     """A compile over this wire, on a clock that nobody waits for."""
-    lm = model(server.url)
+    lm, clock = model(server.url), ManualClock()
     try:
-        return compiled(lm, budget, level=level, clock=ManualClock(), concurrency=CONCURRENCY)
+        return compiled(lm, budget, level=level, clock=clock, concurrency=CONCURRENCY, **more)
     finally:
         lm.close()
 
@@ -59,8 +61,9 @@ def test_requests_never_exceed_the_budget_of_calls(
 
 
 def test_failures_that_pass_are_counted_and_change_nothing_in_the_artifact() -> None:
+    """So many attempts that none of the calls meets failures alone."""
     with WireServer(EmbeddedEngine()) as calm, WireServer(EmbeddedEngine(), fail=failing) as worse:
-        results = [over(server, WHOLE) for server in (calm, worse)]
+        results = [over(server, WHOLE, attempts=12) for server in (calm, worse)]
         assert worse.total - worse.answered.total() > 20
         assert [result.spent.calls for result in results] == [calm.total, worse.total]
         assert max(worse.answered.values()) == 1
