@@ -59,8 +59,8 @@ The embedded engine answers: an in-context learner without weights, **not a lang
 it scores says nothing about one; the order of optimizers on it is what can be read here.
 
 What had been seen while building: draws 0 to 4 of all tasks, and all of `nlupp`, where three in \
-four messages hold no detail: a candidate that shows such a step its commonest answer alone was \
-added after a first run had lost there.
+four messages hold no detail: candidates that show such a step its commonest answer alone were \
+added after runs had lost there.
 """
 _WALL = """## Wall time
 
