@@ -43,8 +43,8 @@ class Recipe:
 
 
 _DEMOS = (
-    NearestDemos(8),
-    Both(NearestDemos(8), Usual(8)),
+    NearestDemos(4),
+    Both(NearestDemos(4), Usual(8)),
     Demos("labeled", 16),
     Demos("mixed", 16),
     NearestDemos(8, fixed=8),
@@ -67,10 +67,10 @@ _DEMO_ROUNDS = (
 )
 _TEXTS = (
     Both(Instruct(), Demos("labeled", 16)),
-    Both(Instruct(), NearestDemos(8)),
+    Both(Instruct(), NearestDemos(4)),
     Demos("labeled", 16),
-    Both(NearestDemos(8), Usual(8)),
-    NearestDemos(8),
+    Both(NearestDemos(4), Usual(8)),
+    NearestDemos(4),
     Instruct(),
     Both(Instruct(share=0.6), Demos("mixed", 16)),
     Instruct(share=0.6),
