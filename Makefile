@@ -99,7 +99,7 @@ RUN     := PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.optimizers.run --process
 WORLDS  := rules,demos,credit,harm
 THEIRS  := mipro@1000,gepa@1000,bootstrap-rs@1000,simba@1000,mipro-medium@1000,mipro@300,gepa@300,bootstrap-rs@300,simba@300,mipro@2500,gepa@2500,bootstrap-rs@2500,simba@2500
 TASKS   := b77-10,b77-25,b77-77,desk-10,desk-25in5,nlupp,claims
-THEIRS_REAL := zero-shot,labeled,knn,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300
+THEIRS_REAL := zero-shot,labeled,knn,knn-4,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300
 OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@1000,ours-3@1000
 
 bench-optimizers: $(STAMP)

@@ -193,8 +193,8 @@ def labeled(given: Setting) -> Outcome:
     return Outcome(optimizer.compile(given.world.program(), trainset=given.world.train), None)
 
 
-def knn(given: Setting) -> Outcome:
-    """KNNFewShot: the 8 nearest training examples as demos of each call, none bootstrapped.
+def knn(given: Setting, *, k: int) -> Outcome:
+    """KNNFewShot: the `k` nearest training examples as demos of each call, none bootstrapped.
 
     With its own default it would bootstrap in every call that it serves. What it makes cannot be
     saved.
@@ -202,7 +202,7 @@ def knn(given: Setting) -> Outcome:
     from dspy.teleprompt import KNNFewShot
 
     examples = given.world.train
-    optimizer = KNNFewShot(k=8, trainset=examples, vectorizer=embedder(), max_bootstrapped_demos=0)
+    optimizer = KNNFewShot(k=k, trainset=examples, vectorizer=embedder(), max_bootstrapped_demos=0)
     return Outcome(optimizer.compile(given.world.program()), None)
 
 
@@ -241,7 +241,7 @@ def ours(given: Setting, *, level: int) -> Outcome:
     )
 
 
-FREE: Final = frozenset({"zero-shot", "labeled", "knn"})  # they take no program calls
+FREE: Final = frozenset({"zero-shot", "labeled", "knn", "knn-4"})  # they take no program calls
 CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "bootstrap-rs": bootstrap_rs,
     "mipro": mipro,
@@ -251,7 +251,8 @@ CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "infer-rules": infer_rules,
     "zero-shot": zero_shot,
     "labeled": labeled,
-    "knn": knn,
+    "knn": partial(knn, k=8),
+    "knn-4": partial(knn, k=4),
     "ours-1": partial(ours, level=1),
     "ours-2": partial(ours, level=2),
     "ours-3": partial(ours, level=3),

@@ -21,7 +21,7 @@ from .tasks import TASKS
 
 __all__ = ["UNSAVED", "best_of_dspy", "differences", "main", "markdown", "ranks", "scores"]
 
-UNSAVED = "knn"  # what KNNFewShot makes cannot be saved
+UNSAVED = frozenset({"knn", "knn-4"})  # what KNNFewShot makes cannot be saved
 _VERDICTS = ("proven", "likely", "unproven", "no-headroom")
 
 
@@ -69,7 +69,7 @@ def best_of_dspy(runs: Runs, entry: Entry, task: str, *, saved: bool = False) ->
         if not other.is_ours and other.budget in (0, entry.budget) and mine.keys() <= theirs.keys():
             known[other] = mean(theirs[seed] for seed in mine) if mine else 0.0
     if saved:
-        known = {other: value for other, value in known.items() if other.contestant != UNSAVED}
+        known = {other: value for other, value in known.items() if other.contestant not in UNSAVED}
     return max(known, key=lambda other: known[other]) if known and mine else None
 
 

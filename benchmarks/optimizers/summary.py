@@ -44,6 +44,7 @@ NAMES: Final = {
     "gepa": "GEPA",
     "infer-rules": "InferRules",
     "knn": "KNNFewShot",
+    "knn-4": "KNNFewShot, 4",
     "labeled": "LabeledFewShot",
     "zero-shot": "as given",
     "ours-1": "compilm -O1",
