@@ -255,6 +255,32 @@ class TestMetric:
         assert sum(metric.WEIGHTS.values()) == pytest.approx(1.0)
 
 
+class TestSettled:
+    FACT = "Reason: D-07 - Approval was needed."
+
+    def judged(self, answer: str, **changed: str) -> dspy.Prediction:
+        row = next(r for r in MESSAGES if r["intent"] == "denial_reason")
+        row = {**row, "outcome": "answer"}
+        labels = {name: row[name] for name in metric.FIELDS} | changed
+        given = dspy.Prediction(**labels, record=self.FACT, answer=answer)
+        return metric.settled(dspy.Example(**row), given)
+
+    @pytest.mark.parametrize(
+        ("second", "lost"), [("Bye [P1].", 0.0), ("Bye.", 0.0125), ("Bye [P1] now.", 0.0125)]
+    )
+    def test_a_sentence_without_its_mark_costs_a_quarter_of_the_reply_in_the_half(
+        self, second: str, lost: float
+    ) -> None:
+        judged = self.judged(f"D-07, approval was needed [R1]. {second}")
+        assert judged.score == pytest.approx(1 - lost)
+        assert ("do not end with the mark of their source: Bye" in judged.feedback) == bool(lost)
+
+    def test_a_message_that_ends_wrongly_loses_half_and_what_its_fields_lose(self) -> None:
+        judged = self.judged("A colleague will write.", outcome="person")
+        assert judged.score == pytest.approx(0.8 / 2)
+        assert "`outcome` should be 'answer', not 'person'." in judged.feedback
+
+
 @pytest.mark.parametrize("module", [program, metric])
 def test_the_examples_in_the_docstrings_hold(module: Any) -> None:
     failed, tried = doctest.testmod(module)
