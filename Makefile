@@ -99,7 +99,7 @@ RUN     := PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.optimizers.run --process
 WORLDS  := rules,demos,credit,harm
 THEIRS  := mipro@1000,gepa@1000,bootstrap-rs@1000,simba@1000,mipro-medium@1000,mipro@300,gepa@300,bootstrap-rs@300,simba@300,mipro@2500,gepa@2500,bootstrap-rs@2500,simba@2500
 TASKS   := b77-10,b77-25,b77-77,desk-10,desk-25in5,nlupp,claims
-THEIRS_REAL := zero-shot,labeled,knn,knn-4,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300
+THEIRS_REAL := zero-shot,labeled,knn,knn-4,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300,mipro@2500,gepa@2500,bootstrap-rs@2500
 OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@1000,ours-3@1000
 
 bench-optimizers: $(STAMP)
@@ -109,7 +109,7 @@ bench-optimizers: $(STAMP)
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 150-249 --worlds demos,credit --contestants ours-2@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 200-399 --worlds null,trap --contestants ours-2@1000,ours-2@300
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-109 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000
-	$(RUN) --out $(ROWS)/real.jsonl --seeds 0-19 --tasks $(TASKS) --contestants ours-2@1000,ours-2@300,ours-1@300,$(THEIRS_REAL)
+	$(RUN) --out $(ROWS)/real.jsonl --seeds 0-19 --tasks $(TASKS) --contestants ours-2@1000,ours-2@300,ours-1@300,ours-2@2500,$(THEIRS_REAL)
 	$(BIN)/python -m benchmarks.optimizers.scores $(ROWS)/real.jsonl | sed 's/^## /### /' > $(ROWS)/real.md
 	$(BIN)/python -m benchmarks.optimizers.wall > $(ROWS)/wall.md
 	$(BIN)/python -m benchmarks.optimizers.publish --worlds $(ROWS)/worlds.jsonl --real $(ROWS)/real.md --wall $(ROWS)/wall.md --out docs

@@ -101,18 +101,16 @@ def bare(value: object) -> str:
 
 
 def settled(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:
-    """The desk that cites: half for how a message ends, half for `resolved` with marked sentences.
-
-    Each of a reply's two sentences names its source; one without is a sentence lost.
-    """
+    """`resolved` for the desk that cites: each of a reply's two sentences names its source too."""
     judged = resolved(example, prediction, trace)
-    score, feedback = judged.score, judged.feedback
-    if prediction.outcome == "answer":
-        sentences = re.split(r"(?<=[.!?])\s+", str(prediction.answer or "").strip())
-        bare_ones = [each for each in sentences if not re.search(r"\[[\w.-]+\]\W*$", each)]
-        score -= 0.5 * WEIGHTS["reply"] * len(bare_ones) / len(sentences)
-        if bare_ones:
-            feedback += "\nThese sentences do not end with the mark of their source: "
-            feedback += " ".join(bare_ones)
-    ended = same(example.outcome, prediction.outcome)
-    return dspy.Prediction(score=round((max(0.0, score) + ended) / 2, 6), feedback=feedback)
+    if prediction.outcome != "answer":
+        return judged
+    sentences = re.split(r"(?<=[.!?])\s+", str(prediction.answer or "").strip())
+    bare_ones = [each for each in sentences if not re.search(r"\[[\w.-]+\]\W*$", each)]
+    if not bare_ones:
+        return judged
+    lost = 0.5 * WEIGHTS["reply"] * len(bare_ones) / len(sentences)
+    advice = f"{judged.feedback}\nThese sentences do not end with the mark of their source: "
+    return dspy.Prediction(
+        score=round(max(0.0, judged.score - lost), 6), feedback=advice + " ".join(bare_ones)
+    )

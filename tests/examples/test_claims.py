@@ -266,18 +266,18 @@ class TestSettled:
         return metric.settled(dspy.Example(**row), given)
 
     @pytest.mark.parametrize(
-        ("second", "lost"), [("Bye [P1].", 0.0), ("Bye.", 0.0125), ("Bye [P1] now.", 0.0125)]
+        ("second", "lost"), [("Bye [P1].", 0.0), ("Bye.", 0.025), ("Bye [P1] now.", 0.025)]
     )
-    def test_a_sentence_without_its_mark_costs_a_quarter_of_the_reply_in_the_half(
+    def test_a_sentence_without_its_mark_costs_a_quarter_of_the_reply(
         self, second: str, lost: float
     ) -> None:
         judged = self.judged(f"D-07, approval was needed [R1]. {second}")
         assert judged.score == pytest.approx(1 - lost)
         assert ("do not end with the mark of their source: Bye" in judged.feedback) == bool(lost)
 
-    def test_a_message_that_ends_wrongly_loses_half_and_what_its_fields_lose(self) -> None:
+    def test_a_message_that_ends_with_a_person_is_judged_as_the_first_draft_s(self) -> None:
         judged = self.judged("A colleague will write.", outcome="person")
-        assert judged.score == pytest.approx(0.8 / 2)
+        assert judged.score == pytest.approx(0.8)
         assert "`outcome` should be 'answer', not 'person'." in judged.feedback
 
 
