@@ -275,7 +275,7 @@ class TestSettled:
         assert judged.score == pytest.approx(1 - lost)
         assert ("do not end with the mark of their source: Bye" in judged.feedback) == bool(lost)
 
-    def test_a_message_that_ends_with_a_person_is_judged_as_the_first_draft_s(self) -> None:
+    def test_what_goes_to_a_person_needs_no_marks(self) -> None:
         judged = self.judged("A colleague will write.", outcome="person")
         assert judged.score == pytest.approx(0.8)
         assert "`outcome` should be 'answer', not 'person'." in judged.feedback
