@@ -72,7 +72,7 @@ def test_the_script_has_every_end_and_every_condition():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # of it 70 s of processor time, where nothing else runs
+@pytest.mark.timeout(900)  # of it 35 s of processor time, where nothing else runs
 def test_compiled_it_is_proven_better_and_every_conversation_ends_as_it_should(compiled):
     artifact, result = compiled
     assert result["verdict"] == "proven"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +27,8 @@ __all__ = ["finished", "result_of"]
 
 def finished(session: Session, outcome: Outcome, proof: Proof) -> CompileResult:
     """The result, with its artifact, written down if this is the end."""
-    spent, notes = session.ledger.spent(), _notes(session)
+    spent = session.ledger.spent()
+    notes = _notes(session, enlarged=proof.shipped.id not in (BASELINE, outcome.best.id))
     scores = _scores(outcome, proof)
     artifact = _artifact(session.job, proof, scores, spent, notes)
     body = {
@@ -38,9 +40,7 @@ def finished(session: Session, outcome: Outcome, proof: Proof) -> CompileResult:
         "stop": proof.stop,
         "held_out": estimate_json(proof.held_out),
         "notes": notes,
-        "front": [
-            point.to_json() for point in front(outcome.evidence.points(), keep=proof.shipped.id)
-        ],
+        "front": [point.to_json() for point in _front(outcome, proof)],
         "digest": artifact.digest,
         "artifact": artifact.to_json(),
     }
@@ -50,8 +50,7 @@ def finished(session: Session, outcome: Outcome, proof: Proof) -> CompileResult:
 
 
 def _scores(outcome: Outcome, proof: Proof) -> dict[str, Any]:
-    kept = proof.shipped.id == outcome.best.id
-    compiled = outcome.best_val if kept else outcome.baseline_val
+    compiled = outcome.baseline_val if proof.shipped.id == BASELINE else outcome.best_val
     return {
         "baseline": {
             "val": estimate_json(outcome.baseline_val),
@@ -62,10 +61,26 @@ def _scores(outcome: Outcome, proof: Proof) -> dict[str, Any]:
     }
 
 
-def _notes(session: Session) -> list[str]:
+def _front(outcome: Outcome, proof: Proof) -> tuple[Point, ...]:
+    """What was raced; what is shipped goes by its own name, with pools enlarged or not."""
+    shipped = proof.shipped.id
+    raced = BASELINE if shipped == BASELINE else outcome.best.id
+    points = [
+        replace(point, candidate=shipped) if point.candidate == raced else point
+        for point in outcome.evidence.points()
+    ]
+    return front(points, keep=shipped)
+
+
+def _notes(session: Session, *, enlarged: bool) -> list[str]:
     job, lost = session.job, session.ledger.lost
     kept = [record.body["text"] for record in job.journal.read(job.run, kinds=["note"])]
     notes = [note for note in (job.notice, job.split_note, *kept) if note]
+    if enlarged:
+        notes.append(
+            "demos chosen per call are of val too: judge the program on examples of neither train "
+            "nor val"
+        )
     if lost:
         notes.append(
             f"{lost} calls were in flight when a process died; they count against the budget"

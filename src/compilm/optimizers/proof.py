@@ -16,6 +16,7 @@ from .confirmation import Confirmation, confirm
 from .decisions import estimate_json
 from .job import Job
 from .loop import Outcome
+from .pools import enlarged
 from .rollout import Rollout
 from .session import Session
 
@@ -75,7 +76,8 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
         return Proof(baseline, "unproven", _nothing(), None, None, outcome.stop)
     if outcome.stop.startswith("budget"):
         session.ledger.resume()
-    racers = [baseline] if best.id == BASELINE else [baseline, best]
+    offered = _offered(session, outcome)
+    racers = [baseline] if best.id == BASELINE else [baseline, offered]
     size = len(job.test) if best.id == BASELINE else size
     size = min(size, session.meter.allows(len(job.predictors), final=True) // len(racers))
     order = held_out_order(job, size)
@@ -93,10 +95,10 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
         groups=_groups(job, order[: len(done)]),
         seed=job.seed,
     )
-    _write(session, best, found)
+    _write(session, offered, found)
     keeps = found.verdict in ("proven", "likely")
     return Proof(
-        best if keeps else baseline,
+        offered if keeps else baseline,
         found.verdict,
         found.gain if keeps else _nothing(found.gain.n),
         found.baseline,
@@ -104,6 +106,18 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
         stop,
         found.held_out,
     )
+
+
+def _offered(session: Session, outcome: Outcome) -> Candidate:
+    """What is held against the given program: a search's winner with its pools enlarged."""
+    job, best = session.job, outcome.best
+    if best.id == BASELINE or job.optimizer is not None:
+        return best
+    number = 1 + max(candidate.number for candidate in outcome.evidence.candidates)
+    offered = enlarged(best, job, number)
+    if offered is not best:
+        session.writer.append("candidate", offered.to_json())
+    return offered
 
 
 def run_blocks(

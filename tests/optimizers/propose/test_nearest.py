@@ -90,7 +90,7 @@ def test_good_rollouts_make_a_pool_where_the_data_has_no_labels() -> None:
 
 
 def test_a_large_pool_is_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "_LARGEST", 5)
+    monkeypatch.setattr(nearest, "LARGEST", 5)
     assert pool_of(proposed(NearestDemos(2), scene(DATA))) == ["t0", "t4", "t8", "t12", "t16"]
 
 

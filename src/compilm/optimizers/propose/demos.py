@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import dspy
+
 from ... import canonical
 from ...artifact import Predictor, secret_in
-from ...datasets import DataSet
 from ...metrics.attribution import Part, attributed
 from ..candidate import Proposal
 from ..rollout import Rollout
@@ -35,7 +36,7 @@ Demo = dict[str, Any]
 Source = Literal["labeled", "bootstrapped", "mixed"]
 
 
-def labeled(predictor: Predictor, train: DataSet) -> list[Demo]:
+def labeled(predictor: Predictor, examples: Iterable[dspy.Example]) -> list[Demo]:
     """Demos that the data itself gives `predictor`: every input and every output is a column.
 
     A field named `reasoning` may be absent; an output that is null is not a demonstration.
@@ -43,7 +44,7 @@ def labeled(predictor: Predictor, train: DataSet) -> list[Demo]:
     inputs = [field.name for field in predictor.inputs]
     outputs = [field.name for field in predictor.outputs if field.name not in _THINKING]
     found = []
-    for example in train:
+    for example in examples:
         values = {name: example.get(name) for name in [*inputs, *outputs]}
         if outputs and all(value is not None for value in values.values()):
             found.append(canonical.plain(values))

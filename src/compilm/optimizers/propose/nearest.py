@@ -11,9 +11,9 @@ from ..candidate import Proposal
 from .base import Scene
 from .demos import Demo, bootstrapped, distinct, labeled, spread
 
-__all__ = ["NearestDemos"]
+__all__ = ["LARGEST", "NearestDemos", "thinned"]
 
-_LARGEST = 2000  # demonstrations of a pool: half a millisecond a call, half a megabyte or so a file
+LARGEST = 2000  # demonstrations of a pool: half a millisecond a call, half a megabyte or so a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,15 @@ class NearestDemos:
 def _pool(predictor: Predictor, scene: Scene) -> list[Demo]:
     """In the order of the data and without chance: two moves of one run share a pool."""
     found = labeled(predictor, scene.train) or bootstrapped(predictor, scene.seen)
-    pool = distinct(found, predictor)
-    if len(pool) <= _LARGEST:
+    return thinned(distinct(found, predictor))
+
+
+def thinned(pool: list[Demo]) -> list[Demo]:
+    """As many as a pool may hold, in the order of the data and evenly out of it.
+
+    >>> len(thinned([{"n": n} for n in range(5000)])) == LARGEST
+    True
+    """
+    if len(pool) <= LARGEST:
         return pool
-    return [pool[place * len(pool) // _LARGEST] for place in range(_LARGEST)]
+    return [pool[place * len(pool) // LARGEST] for place in range(LARGEST)]
