@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import dspy
 
+from . import canonical
 from .assemble import default_lm, retry_layer
 from .clock import SYSTEM_CLOCK, Clock
-from .datasets import NEAR_ROWS, DataSet, as_dataset, check_leaks, split
+from .datasets import NEAR_ROWS, DataSet, Splits, as_dataset, check_leaks, split
 from .errors import (
     BudgetExceeded,
     CallFailed,
@@ -40,7 +41,7 @@ from .tracking import track as track_run
 from .views.story import read_story
 from .views.summary import summary_html
 
-__all__ = ["Evaluation", "compile", "evaluate", "plan"]
+__all__ = ["Evaluation", "compile", "evaluate", "halves", "plan"]
 
 Data = DataSet | Sequence[dspy.Example]
 Progress = Literal["auto", "live", "plain", "notebook", "none"]
@@ -315,9 +316,23 @@ def _divided(trainset: Data, valset: Data | None, testset: Data | None, seed: in
     val = as_dataset(valset, name="val")
     if testset is not None:
         return _Sets(train, val, as_dataset(testset, name="test"), "")
-    parts = split(val, train=0.0, val=0.5, test=0.5, seed=seed)
+    parts = halves(val, seed)
     note = f"no test examples were given: {len(parts.test)} of valset are held out for the proof"
     return _Sets(train, parts.val, parts.test, note)
+
+
+def halves(val: DataSet, seed: int) -> Splits:
+    """What a compile without test examples searches by (`val`) and what it proves on (`test`).
+
+    The hash is not that of `split` with this seed, by which they may have come to be `val`.
+
+    >>> rows = [dspy.Example(n=str(n)).with_inputs("n") for n in range(9)]
+    >>> parts = halves(as_dataset(rows), seed=0)
+    >>> len(parts.train), len(parts.val) + len(parts.test)
+    (0, 9)
+    """
+    own = int(canonical.digest(["halves", seed])[7:15], 16)
+    return split(val, train=0.0, val=0.5, test=0.5, seed=own)
 
 
 def _roles(roles: Mapping[str, dspy.LM] | None) -> dict[str, dspy.LM]:

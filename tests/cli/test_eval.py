@@ -48,9 +48,16 @@ def test_a_split_and_a_number_of_examples_can_be_chosen(desk: Path, command: Com
     assert command("eval", "--limit", "0").code == 2
 
 
-def test_without_a_test_split_val_is_taken(desk: Path, command: Command) -> None:
+def test_without_a_test_split_the_half_of_val_is_taken_that_a_compile_proves_on(
+    desk: Path, command: Command
+) -> None:
     two = ("--set", "data.split={ train = 0.5, val = 0.5 }")
-    assert command("eval", *two, "--json").json["split"] == "val"
+    found = command("eval", *two, "--json").json
+    compiled = command("compile", "-O0", *two, "--json").json
+    whole = command("eval", *two, "--split", "val", "--json").json
+    assert found["split"] == "test"
+    assert (found["n"], found["score"]) == (compiled["gain"]["n"], compiled["compiled"]["test"])
+    assert found["n"] < whole["n"]
     done = command("eval", *two, "--split", "test")
     assert (done.code, "there is train, val" in done.err) == (2, True)
 

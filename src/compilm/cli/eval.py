@@ -36,7 +36,9 @@ _KEYS = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add this verb's arguments."""
     parser.add_argument("artifact", nargs="?", metavar="ARTIFACT")
-    parser.add_argument("--split", choices=("test", "val", "train"), help="(test, else val)")
+    parser.add_argument(
+        "--split", choices=("test", "val", "train"), help="(test, else half of val)"
+    )
     parser.add_argument("--against", metavar="baseline|ARTIFACT", help="compare, pair by pair")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N examples")
     parser.add_argument("--budget", metavar="TEXT", help="a ceiling: 200calls, 1usd, 5m, ...")
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args, {key: getattr(args, name) for name, key in _KEYS.items()})
     if args.max_regression is not None and args.against is None:
         raise ConfigError("--max-regression needs --against: baseline, or another artifact")
-    split, data = _examples(args, parts_of(config, program_of(config)))
+    split, data = _examples(args, parts_of(config, program_of(config)), config.compile.seed)
     found = _evaluation(args, config, data, out)
     gate = gate_of(config.gate if args.against else _alone(config), found.score, found.gain)
     if found.stop:
@@ -125,10 +127,17 @@ def _reference(text: str | None, config: Config) -> Any:
     return loaded(text, config, Out(quiet=True)).program
 
 
-def _examples(args: argparse.Namespace, parts: Parts) -> tuple[str, DataSet]:
-    """The split that is asked for; test where none is, and val where there is no test."""
+def _examples(args: argparse.Namespace, parts: Parts, seed: int) -> tuple[str, DataSet]:
+    """The split that is asked for; test where none is, else the half of val that proves a compile.
+
+    The other half may stand in a compiled program's prompts.
+    """
     there = parts.named()
-    split = args.split or ("test" if "test" in there else "val")
+    if "test" not in there and "val" in there and args.split in (None, "test"):
+        from ..api import halves
+
+        there["test"] = halves(there["val"], seed).test
+    split = args.split or "test"
     if split not in there:
         raise ConfigError(f"there is no {split} split; there is {', '.join(there)}")
     if args.limit is not None and args.limit < 1:
