@@ -101,8 +101,14 @@ def bare(value: object) -> str:
 
 
 def settled(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:
-    """`resolved` for the desk that cites: each of a reply's two sentences names its source too."""
+    """`resolved` for the desk that cites: each of a reply's two sentences names its source too.
+
+    Half is lost where it ends another way than it should: a message that was read well, and went
+    to a person for nothing, is not settled.
+    """
     judged = resolved(example, prediction, trace)
+    if not same(example.outcome, prediction.outcome):
+        return dspy.Prediction(score=round(judged.score / 2, 6), feedback=judged.feedback)
     if prediction.outcome != "answer":
         return judged
     sentences = re.split(r"(?<=[.!?])\s+", str(prediction.answer or "").strip())

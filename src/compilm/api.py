@@ -78,13 +78,14 @@ def compile(
 
     program: any `dspy.Module`; it is not changed. metric: any DSPy metric callable. trainset,
     valset, testset: lists of `dspy.Example` with inputs, or data sets; what is not given is split
-    off, and said. level: 0 measures, 1 searches demonstrations, 2 instructions too, 3 reflects on
-    failures and then makes the winner cheaper where that is not worse. optimizer: one of DSPy's in
-    the place of the level, as "dspy.MIPROv2", with its options by name. budget: hard
+    off, and said; what stands in pools of demos in the end are examples of trainset and valset, so
+    judge the program on others. level: 0 measures, 1 searches demonstrations, 2 instructions too, 3
+    reflects on failures and then makes the winner cheaper where that is not worse. optimizer: one
+    of DSPy's in the place of the level, as "dspy.MIPROv2", with its options by name. budget: hard
     ceilings; without one, a number of rollouts that fits the data. roles: `dspy.LM`s by role
-    (`default`, `proposer`); without them `dspy.settings.lm`, else the embedded engine, which is
-    not a language model. journal: a path makes the compile resumable: the same call goes on where
-    a killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
+    (`default`, `proposer`); without them `dspy.settings.lm`, else the embedded engine, which is not
+    a language model. journal: a path makes the compile resumable: the same call goes on where a
+    killed one stopped and pays nothing twice. freeze: predictor paths that stay as they are.
     constraints: limits on what may be shipped, in dollars, tokens or score. track: an MLflow
     tracking URI. attempts: requests for one call at most, retries included; a budget counts each.
     prices: other than those that come along.

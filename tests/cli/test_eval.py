@@ -55,8 +55,9 @@ def test_without_a_test_split_the_half_of_val_is_taken_that_a_compile_proves_on(
     found = command("eval", *two, "--json").json
     compiled = command("compile", "-O0", *two, "--json").json
     whole = command("eval", *two, "--split", "val", "--json").json
-    assert found["split"] == "test"
-    assert (found["n"], found["score"]) == (compiled["gain"]["n"], compiled["compiled"]["test"])
+    assert found["split"] == "held-out"
+    assert found["n"] == compiled["compiled"]["test"]["n"]
+    assert found["score"]["value"] == compiled["compiled"]["test"]["value"]
     assert found["n"] < whole["n"]
     done = command("eval", *two, "--split", "test")
     assert (done.code, "there is train, val" in done.err) == (2, True)

@@ -133,11 +133,11 @@ def _examples(args: argparse.Namespace, parts: Parts, seed: int) -> tuple[str, D
     The other half may stand in a compiled program's prompts.
     """
     there = parts.named()
-    if "test" not in there and "val" in there and args.split in (None, "test"):
+    split = args.split or ("test" if "test" in there else "held-out")
+    if split == "held-out" and "val" in there:
         from ..api import halves
 
-        there["test"] = halves(there["val"], seed).test
-    split = args.split or "test"
+        there[split] = halves(there["val"], seed).test
     if split not in there:
         raise ConfigError(f"there is no {split} split; there is {', '.join(there)}")
     if args.limit is not None and args.limit < 1:

@@ -182,7 +182,7 @@ def test_a_compile_with_it_is_proven_better_and_what_it_compiled_is_what_runs(
     assert result.gain.value > 0.3
     (state,) = result.artifact.predictors
     assert state.nearest is not None
-    assert len(state.nearest.pool) == 40
+    assert len(state.nearest.pool) == 80
     runtime = compilm.load(result.save(tmp_path / "built"), dspy.Predict(Route))
     asked = [message(n) for n in range(300, 340)]
     right = sum(runtime(message=each.message).desk == each.desk for each in asked)
@@ -192,7 +192,7 @@ def test_a_compile_with_it_is_proven_better_and_what_it_compiled_is_what_runs(
     assert right / len(asked) > 0.6
     page = (tmp_path / "built" / "report.html").read_text("utf-8")
     assert "none before, " in page
-    assert f"{state.nearest.k} nearest of a pool of 40 (words-v1) after" in page
+    assert f"{state.nearest.k} nearest of a pool of 80 (words-v1) after" in page
 
 
 def test_a_compiled_program_is_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
