@@ -13,7 +13,7 @@ from tests.optimizers import worlds
 
 import compilm
 from compilm import Budget
-from compilm.api import Progress
+from compilm.api import Progress, halves
 from compilm.clock import ManualClock
 from compilm.datasets import split
 from compilm.errors import (
@@ -86,10 +86,17 @@ class TestData:
         self, budget: Budget | None
     ) -> None:
         result = compiled(testset=None, level=0, budget=budget)
-        halves = split(VAL, train=0.0, val=0.5, test=0.5)
-        assert sizes(result) == (40, len(halves.val), len(halves.test))
-        told = f"no test examples were given: {len(halves.test)} of valset are held out"
+        parts = halves(VAL, seed=0)
+        assert sizes(result) == (40, len(parts.val), len(parts.test))
+        told = f"no test examples were given: {len(parts.test)} of valset are held out"
         assert f"{told} for the proof" in result.notes
+
+    def test_a_val_set_that_was_split_off_by_the_same_seed_is_halved_too(self) -> None:
+        """Its examples have hashes in one range; the half to hold out goes by other ones."""
+        rows = worlds.examples(150)
+        made = split(rows, train=0.5, val=0.5, test=0.0)
+        result = compiled(trainset=made.train, valset=made.val, testset=None, level=0)
+        assert min(sizes(result)) > 20
 
     def test_without_a_val_set_the_train_set_is_split_in_two(self) -> None:
         result = compiled(valset=None, level=0)

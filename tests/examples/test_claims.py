@@ -275,9 +275,9 @@ class TestSettled:
         assert judged.score == pytest.approx(1 - lost)
         assert ("do not end with the mark of their source: Bye" in judged.feedback) == bool(lost)
 
-    def test_what_goes_to_a_person_needs_no_marks(self) -> None:
+    def test_what_goes_to_a_person_needs_no_marks_and_costs_half_where_it_should_not(self) -> None:
         judged = self.judged("A colleague will write.", outcome="person")
-        assert judged.score == pytest.approx(0.8)
+        assert judged.score == pytest.approx(0.8 / 2)
         assert "`outcome` should be 'answer', not 'person'." in judged.feedback
 
 

@@ -72,8 +72,8 @@ def free() -> tuple[Job, CompileResult]:
     return job, compile_job(job)
 
 
-def tokens(job: Job, candidate: str) -> float:
-    """What one execution of a candidate took on validation examples, by the journal alone."""
+def tokens(job: Job, candidate: str, split: str = "val") -> float:
+    """What one execution of a candidate took on examples of a split, by the journal alone."""
     paid = {
         record.body["key"]: record.body["input_tokens"] + record.body["output_tokens"]
         for record in job.journal.read(kinds=["call"])
@@ -81,7 +81,7 @@ def tokens(job: Job, candidate: str) -> float:
     taken = [
         sum(paid[key] for key in record.body["keys"])
         for record in job.journal.read(kinds=["rollout"])
-        if (record.body["candidate"], record.body["split"]) == (candidate, "val")
+        if (record.body["candidate"], record.body["split"]) == (candidate, split)
     ]
     return sum(taken) / len(taken)
 
@@ -106,7 +106,7 @@ def test_with_a_least_score_a_cheaper_candidate_is_shipped(
     best, dear = free
     least = worlds.job(**SMALL, constraints=Constraints(min_score=0.55))
     cheap = compile_job(least)
-    assert tokens(least, cheap.candidate) < tokens(best, dear.candidate)
+    assert tokens(least, cheap.candidate, "test") < tokens(best, dear.candidate, "test")
 
 
 def test_the_front_is_what_was_measured_and_the_same_when_asked_again(
