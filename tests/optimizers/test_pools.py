@@ -8,11 +8,12 @@ from typing import Any
 import dspy
 import pytest
 
-import compilm
 from compilm.artifact import Nearest
+from compilm.datasets import as_dataset
 from compilm.guardrails import Redacted
 from compilm.optimizers import pools, recipes
 from compilm.optimizers.candidate import BASELINE, Candidate
+from compilm.optimizers.compile import compile_job
 from compilm.optimizers.front import Constraints
 from compilm.optimizers.job import Job
 from compilm.optimizers.pools import enlarged
@@ -21,6 +22,8 @@ from compilm.optimizers.propose.merge import Merge
 from compilm.optimizers.propose.nearest import NearestDemos
 from compilm.optimizers.recipes import Recipe
 from compilm.programs.predictors import applied
+from compilm.views import tables
+from compilm.views.story import read_story
 
 from . import worlds
 
@@ -63,9 +66,7 @@ def test_what_a_test_example_nearly_is_stays_out() -> None:
     long = "the parcel that was sent to me on Monday came broken"
     val = [dspy.Example(text=long, label="red").with_inputs("text"), *job.val]
     test = [dspy.Example(text=f"{long} again", label="red").with_inputs("text"), *job.test]
-    near = replace(
-        job, val=compilm.datasets.as_dataset(val), test=compilm.datasets.as_dataset(test)
-    )
+    near = replace(job, val=as_dataset(val), test=as_dataset(test))
     assert pool_of(enlarged(winner(near), near, 12)) == [*texts(job.train), *texts(job.val)]
 
 
@@ -82,7 +83,7 @@ def test_pools_that_the_search_did_not_make_of_labels_stay() -> None:
     given = applied(job.program, best.by_path)
     assert enlarged(best, replace(job, program=given), 12) is best
     bare = [dspy.Example(text=example.text).with_inputs("text") for example in job.train]
-    unlabeled = replace(job, train=compilm.datasets.as_dataset(bare))
+    unlabeled = replace(job, train=as_dataset(bare))
     assert enlarged(best, unlabeled, 12) is best
     (state,) = best.predictors
     fixed = Candidate(7, (replace(state, nearest=None),))
@@ -102,7 +103,7 @@ def test_a_large_pool_is_thinned_over_both(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_a_program_hides_is_hidden_in_its_pool() -> None:
     job = worlds.job()
     named = [dspy.Example(text="Ana Pratt called", label="red").with_inputs("text")]
-    hiding = replace(job, program=Redacted(worlds.Sorter()), val=compilm.datasets.as_dataset(named))
+    hiding = replace(job, program=Redacted(worlds.Sorter()), val=as_dataset(named))
     found = pool_of(enlarged(winner(hiding), hiding, 12))
     assert found[-1] == "[NAME_1] called"
 
@@ -112,7 +113,7 @@ def test_no_race_is_run_with_them_and_what_is_proven_is_what_is_shipped(
 ) -> None:
     monkeypatch.setitem(recipes.LEVELS, 1, Recipe((NearestDemos(8),), (Merge(),), patience=0))
     job = worlds.job()
-    result = compilm.optimizers.compile.compile_job(job)
+    result = compile_job(job)
     assert result.verdict in ("proven", "likely")
     records = list(job.journal.read(job.run))
     pooled = {
@@ -131,3 +132,7 @@ def test_no_race_is_run_with_them_and_what_is_proven_is_what_is_shipped(
     assert "c1" not in {point.candidate for point in result.front}
     assert result.compiled["val"] is not None
     assert any("are of val too" in note for note in result.notes)
+    story = read_story(records)
+    assert (story.standing("c1"), story.standing("c2")) == ("measured", "not raced")
+    assert read_story(records[:-1]).standing("c2") == "waiting"
+    assert ">shipped</span>" in tables.candidates(story)

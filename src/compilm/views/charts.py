@@ -73,9 +73,7 @@ def tree(story: Story) -> str:
         if row.id == BASELINE:
             score = story.baseline_score
         best = row.id == (story.shipped or story.challenger)
-        outcome = decided.outcome if decided else "waiting"
-        if best:
-            outcome = "shipped" if story.finished else "leads"
+        outcome = ("shipped" if story.finished else "leads") if best else story.standing(row.id)
         nodes.append(Node(row.id, row.parent, row.move, score, outcome, best))
     return lineage(nodes)
 

@@ -104,6 +104,13 @@ class Story:
         """The last decision about this candidate."""
         return next((each for each in reversed(self.decisions) if each.candidate == id), None)
 
+    def standing(self, id: str) -> str:
+        """What became of this candidate in the search, in a word or two."""
+        decided = self.outcome(id)
+        if decided is not None:
+            return decided.outcome
+        return "not raced" if self.finished else "waiting"
+
     def prompt(self, id: str, path: str) -> Prompt:
         """What a candidate says to one predictor; an empty prompt where nothing is known."""
         row = self.candidate(id)

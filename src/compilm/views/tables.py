@@ -57,7 +57,9 @@ def _candidate(story: Story, id: str) -> tuple[str, list[str]]:
     note = f'<br><span class="mute">{escape(row.note)}</span>' if row.note else ""
     named = [escape(row.id), escape(row.move) + note, escape(row.parent or "")]
     if decided is None:
-        return "best" if best else "", [*named, "", "", "", "", '<span class="mute">waiting</span>']
+        word = "shipped" if best and story.finished else story.standing(id)
+        state = f'<span class="mute">{word}</span>'
+        return "best" if best else "", [*named, "", "", "", "", state]
     held = decided.candidate != decided.incumbent and decided.n > 0
     score = story.baseline_score if id == BASELINE else decided.score
     outcome = escape(decided.outcome) + (", shipped" if best and story.finished else "")

@@ -129,7 +129,7 @@ def _spent(spent: Spending, at: float) -> Iterator[Measured]:
 
 def candidate_tags(story: Story, id: str) -> dict[str, str]:
     """Where a candidate came from and what became of it."""
-    row, decided = story.candidate(id), story.outcome(id)
+    row = story.candidate(id)
     assert row is not None
     found = {
         "compilm.run": story.run,
@@ -138,7 +138,7 @@ def candidate_tags(story: Story, id: str) -> dict[str, str]:
         "compilm.parent": row.parent or "",
         "compilm.move": row.move,
         "compilm.note": row.note,
-        "compilm.outcome": decided.outcome if decided else "waiting",
+        "compilm.outcome": story.standing(id),
         "compilm.shipped": "yes" if story.finished and story.shipped == id else "",
         "mlflow.source.name": "compilm",
         "mlflow.source.type": "LOCAL",
