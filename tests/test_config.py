@@ -120,6 +120,7 @@ def test_the_runtime_and_the_engine_of_a_role_are_read(tmp_path: Path) -> None:
             'expected "auto", "never" or a finite number from 0.001 to 86400',
         ),
         ("runtime.timeouts = 3", "unknown key 'runtime.timeouts'; did you mean 'runtime.timeout'"),
+        ("compile.constraints.show_val = 0", "expected true or false"),
         ("runtime.timeout = 0", "runtime.timeout is 0; expected"),
         ("runtime.attempts = 0", "runtime.attempts is 0; expected"),
         ('runtime.cache = "disk"', "expected one of none, memory, sqlite, redis"),

@@ -74,6 +74,12 @@ def test_its_compile_has_the_shape_of_dspys() -> None:
     assert compilm.Compile("exact(label)", level=1).get_params()["level"] == 1
 
 
+def test_it_shows_no_validation_example_unless_it_is_told_to() -> None:
+    assert not compilm.Compile("exact(label)").get_params()["constraints"].show_val
+    shown = compilm.Compile("exact(label)", constraints=compilm.Constraints())
+    assert shown.get_params()["constraints"].show_val
+
+
 def test_a_teacher_is_refused() -> None:
     with pytest.raises(UsageError, match=r"teacher: a compile has none.*'proposer'"):
         compilm.Compile("exact(label)").compile(

@@ -9,7 +9,7 @@ A contestant may bring its own budget (`mipro@2500`); runs go in the order of th
 budgets, seeds and worlds. Rows that are in the file already are not run again, failed ones are: the
 same command goes on after a stop. Each run has a process of its own, forked clean; the same world,
 seed, contestant and budget give the same row but for `seconds`. Budgets are program calls. MIPROv2
-needs `optuna`, which DSPy does not bring. Tune on seeds 0-19, claim on 100-119.
+needs `optuna`, which DSPy does not bring. Tune on seeds below 500, claim on those from 1750.
 `rules/8` is the world `rules` with proposers that attend to 8 of the cases in a request.
 What takes no program calls (`zero-shot`, `labeled`, `knn`, `knn-4`) runs once, with a budget of 0.
 Tasks whose data are not there are skipped, and said. `python -m benchmarks.optimizers.table

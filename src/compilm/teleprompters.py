@@ -13,16 +13,19 @@ from .api import Data, Progress, compile
 from .errors import UsageError
 from .journal import Journal
 from .optimizers.budget import Budget
-from .optimizers.front import FREE, Constraints
+from .optimizers.front import Constraints
 from .optimizers.result import CompileResult
 
 __all__ = ["Compile"]
+
+_UNSHOWN = Constraints(show_val=False)
 
 
 class Compile(Teleprompter):
     """`compilm.compile` behind DSPy's own interface: made once, then `compile(student, ...)`.
 
-    The arguments are those of `compilm.compile`. What comes back is a program of DSPy's, the
+    The arguments are those of `compilm.compile`; by its `constraints` no validation example is
+    shown, for DSPy's programs are compared on these. What comes back is a program of DSPy's, the
     student's copy where nothing was shown to be better; verdict, proof, spending and artifact are
     in `last_result`. They are not put on the program, which could then not be saved.
 
@@ -45,7 +48,7 @@ class Compile(Teleprompter):
         seed: int = 0,
         concurrency: int = 32,
         journal: Journal | str | Path | None = None,
-        constraints: Constraints = FREE,
+        constraints: Constraints = _UNSHOWN,
         progress: Progress = "none",
         track: str | None = None,
     ) -> None:

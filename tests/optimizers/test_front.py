@@ -121,3 +121,9 @@ def test_with_a_least_score_the_cheapest_that_reaches_it_is_wanted() -> None:
 def test_a_limit_that_is_no_number_is_told(name: str, wrong: Any) -> None:
     with pytest.raises(UsageError, match=f"constraint {name}="):
         Constraints(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, 1, None, "no"])
+def test_whether_val_may_be_shown_is_yes_or_no(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="constraint show_val="):
+        Constraints(show_val=wrong)

@@ -70,7 +70,10 @@ def test_what_a_test_example_nearly_is_stays_out() -> None:
     assert pool_of(enlarged(winner(near), near, 12)) == [*texts(job.train), *texts(job.val)]
 
 
-@pytest.mark.parametrize("limits", [Constraints(tokens=100), Constraints(usd_per_1000=1)])
+@pytest.mark.parametrize(
+    "limits",
+    [Constraints(tokens=100), Constraints(usd_per_1000=1), Constraints(show_val=False)],
+)
 def test_where_limits_bind_what_was_measured_is_offered(limits: Constraints) -> None:
     job = worlds.job(constraints=limits)
     best = winner(job)

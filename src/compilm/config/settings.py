@@ -110,7 +110,7 @@ class CompileSettings:
     budget: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     freeze: tuple[str, ...] = ()
-    constraints: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[str, Any] = field(default_factory=dict)
     out: str | None = None
     journal: str | None = None
     concurrency: int = 32

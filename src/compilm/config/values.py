@@ -183,11 +183,13 @@ def _split(value: Any) -> SplitSettings:
     return SplitSettings(**shares, seed=_whole(0)(value.get("seed", 0)))
 
 
-def _constraints(value: Any) -> dict[str, float]:
-    known = ("usd_per_1000", "tokens", "min_score")
+def _constraints(value: Any) -> dict[str, float | bool]:
+    known = ("usd_per_1000", "tokens", "min_score", "show_val")
     if not isinstance(value, dict) or set(value) - set(known):
         raise Wrong(f"a table of {', '.join(known)}, such as {{ tokens = 2000 }}")
-    return {name: _number(0)(amount) for name, amount in value.items()}
+    return {
+        name: (_flag if name == "show_val" else _number(0))(said) for name, said in value.items()
+    }
 
 
 def _prices(value: Any) -> dict[str, dict[str, float]]:

@@ -55,6 +55,8 @@ class Constraints:
 
     usd_per_1000: dollars for 1,000 executions of the program. tokens: tokens of one execution.
     min_score: with it the cheapest candidate that scores so much is wanted, not the best.
+    show_val: whether pools of demos may take in validation examples when the search is over; say
+    no where you judge programs on these yourself.
 
     >>> Constraints(tokens=500).allows(Point("c1", Estimate(0.5, 0.4, 0.6, 9), None, 700, 0.1, 90))
     False
@@ -63,9 +65,13 @@ class Constraints:
     usd_per_1000: float | None = None
     tokens: float | None = None
     min_score: float | None = None
+    show_val: bool = True
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        if not isinstance(self.show_val, bool):
+            raise UsageError(f"constraint show_val={self.show_val!r}: give True or False")
+        for name in ("usd_per_1000", "tokens", "min_score"):
+            value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (number and value >= 0):
                 raise UsageError(f"constraint {name}={value!r}: give a number from 0 up")

@@ -23,8 +23,8 @@ def enlarged(best: Candidate, job: Job, number: int) -> Candidate:
     """The candidate `number`: `best` with validation examples in the pools that the search made.
 
     It is `best` itself where there is nothing to add: a pool that came with the given program
-    stays, one that is made of rollouts too, and all where limits bind what was measured. A
-    validation example that is nearly one of the test examples is not taken.
+    stays, one that is made of rollouts too, and all where limits bind what was measured or val
+    is not to be shown. An example that is nearly one of the test examples is not taken.
     """
     given = {predictor.path: predictor for predictor in job.predictors}
     able = [
@@ -33,7 +33,7 @@ def enlarged(best: Candidate, job: Job, number: int) -> Candidate:
         if own.nearest is not None and own.nearest != given[own.path].nearest
         if labeled(own, job.train)
     ]
-    if not able or job.constraints.is_limit:
+    if not able or job.constraints.is_limit or not job.constraints.show_val:
         return best
     more = _apart(job)
     grown = {own.path: _with(own, more) for own in able}
