@@ -29,8 +29,8 @@ $ make bench-optimizers
 ```
 
 Optimizers run as shipped, in one process, with the same model, data and seeds, and a schedule \
-that fits the calls; what goes past them is in the column of calls. Our own seeds for tuning were \
-0 to 39; the tables are over seeds that were not looked at before. MIPROv2 has 12 candidates, \
+that fits the calls; what goes past them is in the column of calls. Our own seeds for tuning are \
+below 500; the tables are over seeds that were not looked at before. MIPROv2 has 12 candidates, \
 which DSPy calls `medium`; MIPROv2, 18, is its `heavy`.
 """
 

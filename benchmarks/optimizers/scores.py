@@ -157,7 +157,7 @@ def _told(runs: Runs, tasks: Sequence[str]) -> str:
     return section(
         "The gain that is told, less the gain on test",
         "Points, mean ± standard error; for DSPy's the best score they report less the given "
-        "program's on the same examples, for compilm the held-out gain of what it ships. Last: "
+        "program's on the same examples, for compilm the gain that it reports. Last: "
         "programs that end more than half a point below the given one. All draws have one test "
         "set: what luck there is in it, some 3 points, stands in every row of a column.",
         table(["optimizer", "calls", *tasks, "worse"], rows),

@@ -142,8 +142,8 @@ def _told(runs: Runs) -> str:
     return section(
         "The gain that is told, less the true gain",
         "Points, mean ± standard error. For DSPy's optimizers the told gain is the best score they "
-        "report less the given program's score on the same examples; for compilm the held-out "
-        "gain of what it ships, 0 if it ships the given program.",
+        "report less the given program's score on the same examples; for compilm the gain "
+        "that it reports, 0 if it ships the given program.",
         table(["optimizer", "calls", *FIVE, "largest"], rows),
     )
 
