@@ -193,15 +193,16 @@ def labeled(given: Setting) -> Outcome:
     return Outcome(optimizer.compile(given.world.program(), trainset=given.world.train), None)
 
 
-def knn(given: Setting, *, k: int) -> Outcome:
+def knn(given: Setting, *, k: int, unproven: bool = False) -> Outcome:
     """KNNFewShot: the `k` nearest training examples as demos of each call, none bootstrapped.
 
     With its own default it would bootstrap in every call that it serves. What it makes cannot be
-    saved.
+    saved. unproven: it is given the validation examples too, which leaves none to say what it
+    scores.
     """
     from dspy.teleprompt import KNNFewShot
 
-    examples = given.world.train
+    examples = [*given.world.train, *(given.world.val if unproven else [])]
     optimizer = KNNFewShot(k=k, trainset=examples, vectorizer=embedder(), max_bootstrapped_demos=0)
     return Outcome(optimizer.compile(given.world.program()), None)
 
@@ -241,7 +242,8 @@ def ours(given: Setting, *, level: int) -> Outcome:
     )
 
 
-FREE: Final = frozenset({"zero-shot", "labeled", "knn", "knn-4"})  # they take no program calls
+# They take no program calls.
+FREE: Final = frozenset({"zero-shot", "labeled", "knn", "knn-4", "knn-all"})
 CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "bootstrap-rs": bootstrap_rs,
     "mipro": mipro,
@@ -253,6 +255,7 @@ CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "labeled": labeled,
     "knn": partial(knn, k=8),
     "knn-4": partial(knn, k=4),
+    "knn-all": partial(knn, k=4, unproven=True),
     "ours-1": partial(ours, level=1),
     "ours-2": partial(ours, level=2),
     "ours-3": partial(ours, level=3),

@@ -11,7 +11,8 @@ same command goes on after a stop. Each run has a process of its own, forked cle
 seed, contestant and budget give the same row but for `seconds`. Budgets are program calls. MIPROv2
 needs `optuna`, which DSPy does not bring. Tune on seeds below 500, claim on those from 1750.
 `rules/8` is the world `rules` with proposers that attend to 8 of the cases in a request.
-What takes no program calls (`zero-shot`, `labeled`, `knn`, `knn-4`) runs once, with a budget of 0.
+What takes no program calls (`zero-shot`, `labeled`, `knn`, `knn-4`, `knn-all`) runs once, with a
+budget of 0.
 Tasks whose data are not there are skipped, and said. `python -m benchmarks.optimizers.table
 rows.jsonl` reads the rows of worlds, `python -m benchmarks.optimizers.scores rows.jsonl` those of
 tasks.

@@ -21,7 +21,7 @@ from .tasks import TASKS
 
 __all__ = ["UNSAVED", "best_of_dspy", "differences", "main", "markdown", "ranks", "scores"]
 
-UNSAVED = frozenset({"knn", "knn-4"})  # what KNNFewShot makes cannot be saved
+UNSAVED = frozenset({"knn", "knn-4", "knn-all"})  # what KNNFewShot makes cannot be saved
 _VERDICTS = ("proven", "likely", "unproven", "no-headroom")
 
 

@@ -45,6 +45,7 @@ NAMES: Final = {
     "infer-rules": "InferRules",
     "knn": "KNNFewShot",
     "knn-4": "KNNFewShot, 4",
+    "knn-all": "KNNFewShot, 4, val too",
     "labeled": "LabeledFewShot",
     "zero-shot": "as given",
     "ours-1": "compilm -O1",
