@@ -105,7 +105,8 @@ OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@1000,ours-3@1000
 bench-optimizers: $(STAMP)
 	@mkdir -p $(ROWS)
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1769 --worlds $(WORLDS),null --contestants $(OURS),$(THEIRS)
-	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1799 --worlds $(WORLDS) --contestants ours-2@1000
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1829 --worlds $(WORLDS) --contestants ours-2@1000
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1830-1899 --worlds rules --contestants ours-2@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1849 --worlds credit --contestants ours-1@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1949 --worlds null,trap --contestants ours-2@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-109 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000

@@ -193,16 +193,16 @@ def labeled(given: Setting) -> Outcome:
     return Outcome(optimizer.compile(given.world.program(), trainset=given.world.train), None)
 
 
-def knn(given: Setting, *, k: int, unproven: bool = False) -> Outcome:
+def knn(given: Setting, *, k: int, with_val: bool = False) -> Outcome:
     """KNNFewShot: the `k` nearest training examples as demos of each call, none bootstrapped.
 
     With its own default it would bootstrap in every call that it serves. What it makes cannot be
-    saved. unproven: it is given the validation examples too, which leaves none to say what it
+    saved. with_val: it is given the validation examples too, which leaves none to say what it
     scores.
     """
     from dspy.teleprompt import KNNFewShot
 
-    examples = [*given.world.train, *(given.world.val if unproven else [])]
+    examples = [*given.world.train, *(given.world.val if with_val else [])]
     optimizer = KNNFewShot(k=k, trainset=examples, vectorizer=embedder(), max_bootstrapped_demos=0)
     return Outcome(optimizer.compile(given.world.program()), None)
 
@@ -255,7 +255,7 @@ CONTESTANTS: Final[Mapping[str, Contestant]] = {
     "labeled": labeled,
     "knn": partial(knn, k=8),
     "knn-4": partial(knn, k=4),
-    "knn-all": partial(knn, k=4, unproven=True),
+    "knn-all": partial(knn, k=4, with_val=True),
     "ours-1": partial(ours, level=1),
     "ours-2": partial(ours, level=2),
     "ours-3": partial(ours, level=3),

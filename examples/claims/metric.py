@@ -103,8 +103,8 @@ def bare(value: object) -> str:
 def settled(example: Any, prediction: Any, trace: Any = None) -> dspy.Prediction:
     """`resolved` for the desk that cites: each of a reply's two sentences names its source too.
 
-    Half is lost where it ends another way than it should: a message that was read well, and went
-    to a person for nothing, is not settled.
+    Half is lost where it ends another way than it should: a message that was read well is not
+    settled if it went to a person for nothing, or was answered where it should have gone there.
     """
     judged = resolved(example, prediction, trace)
     if not same(example.outcome, prediction.outcome):

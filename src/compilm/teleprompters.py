@@ -24,10 +24,10 @@ _UNSHOWN = Constraints(show_val=False)
 class Compile(Teleprompter):
     """`compilm.compile` behind DSPy's own interface: made once, then `compile(student, ...)`.
 
-    The arguments are those of `compilm.compile`; by its `constraints` no validation example is
-    shown, for DSPy's programs are compared on these. What comes back is a program of DSPy's, the
-    student's copy where nothing was shown to be better; verdict, proof, spending and artifact are
-    in `last_result`. They are not put on the program, which could then not be saved.
+    The arguments are those of `compilm.compile`; unless you give other `constraints`, no validation
+    example is shown, for DSPy's programs are compared on these. What comes back is a program of
+    DSPy's, the student's copy where nothing was shown to be better; verdict, proof, spending and
+    artifact are in `last_result`. They are not put on the program, which could then not be saved.
 
     >>> rows = [dspy.Example(n=str(n), odd=str(n % 2)).with_inputs("n") for n in range(30)]
     >>> optimizer = Compile("exact(odd)", level=0)

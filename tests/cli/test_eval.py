@@ -55,6 +55,8 @@ def test_without_a_test_split_the_half_of_val_is_taken_that_a_compile_proves_on(
     found = command("eval", *two, "--json").json
     compiled = command("compile", "-O0", *two, "--json").json
     whole = command("eval", *two, "--split", "val", "--json").json
+    other = command("eval", "build/desk", *two, "--set", "compile.seed=5", "--json").json
+    assert other["n"] == found["n"], "an artifact's own seed says what was held out"
     assert found["split"] == "held-out"
     assert found["n"] == compiled["compiled"]["test"]["n"]
     assert found["score"]["value"] == compiled["compiled"]["test"]["value"]

@@ -64,7 +64,10 @@ def test_validation_examples_go_into_the_pool_and_nothing_else_changes() -> None
 def test_what_a_test_example_nearly_is_stays_out() -> None:
     job = worlds.job()
     long = "the parcel that was sent to me on Monday came broken"
-    val = [dspy.Example(text=long, label="red").with_inputs("text"), *job.val]
+    twice = [
+        dspy.Example(text=text, label="red").with_inputs("text") for text in (long, f"{long} ")
+    ]
+    val = [*twice, *job.val]
     test = [dspy.Example(text=f"{long} again", label="red").with_inputs("text"), *job.test]
     near = replace(job, val=as_dataset(val), test=as_dataset(test))
     assert pool_of(enlarged(winner(near), near, 12)) == [*texts(job.train), *texts(job.val)]
@@ -91,6 +94,9 @@ def test_pools_that_the_search_did_not_make_of_labels_stay() -> None:
     (state,) = best.predictors
     fixed = Candidate(7, (replace(state, nearest=None),))
     assert enlarged(fixed, job, 12) is fixed
+    assert state.nearest is not None
+    fewer = replace(state, nearest=replace(state.nearest, k=2))
+    assert enlarged(Candidate(7, (fewer,)), replace(job, program=given), 12).id == "c7"
     known = replace(job, val=job.train)
     assert enlarged(best, known, 12) is best
 

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, out: Out) -> int:
     config = configuration(args, {key: getattr(args, name) for name, key in _KEYS.items()})
     if args.max_regression is not None and args.against is None:
         raise ConfigError("--max-regression needs --against: baseline, or another artifact")
-    split, data = _examples(args, parts_of(config, program_of(config)), config.compile.seed)
+    split, data = _examples(args, parts_of(config, program_of(config)), config)
     found = _evaluation(args, config, data, out)
     gate = gate_of(config.gate if args.against else _alone(config), found.score, found.gain)
     if found.stop:
@@ -104,6 +104,14 @@ def _evaluation(args: argparse.Namespace, config: Config, data: DataSet, out: Ou
         journal.close()
 
 
+def _seed(text: str | None, config: Config) -> int:
+    """The seed that val was halved by: that of the artifact's own compile, where there is one."""
+    if text is None:
+        return config.compile.seed
+    search = loaded(text, config, Out(quiet=True)).artifact.content.get("search") or {}
+    return config.compile.seed if search.get("seed") is None else int(search["seed"])
+
+
 def _alone(config: Config) -> Any:
     """The gate without a comparison: a configured `max_regression` then asks for nothing."""
     from dataclasses import replace
@@ -127,17 +135,17 @@ def _reference(text: str | None, config: Config) -> Any:
     return loaded(text, config, Out(quiet=True)).program
 
 
-def _examples(args: argparse.Namespace, parts: Parts, seed: int) -> tuple[str, DataSet]:
+def _examples(args: argparse.Namespace, parts: Parts, config: Config) -> tuple[str, DataSet]:
     """The split that is asked for; test where none is, else the half of val that proves a compile.
 
     The other half may stand in a compiled program's prompts.
     """
     there = parts.named()
-    split = args.split or ("test" if "test" in there else "held-out")
-    if split == "held-out" and "val" in there:
+    split = args.split or ("test" if "test" in there or "val" not in there else "held-out")
+    if split == "held-out":
         from ..api import halves
 
-        there[split] = halves(there["val"], seed).test
+        there[split] = halves(there["val"], _seed(args.artifact, config)).test
     if split not in there:
         raise ConfigError(f"there is no {split} split; there is {', '.join(there)}")
     if args.limit is not None and args.limit < 1:

@@ -49,7 +49,10 @@ def confirm(
     groups: Sequence[str] | None,
     seed: int,
 ) -> Confirmation:
-    """The verdict (`verdict.py`) over paired held-out rollouts of the baseline and of `winner`."""
+    """The verdict (`verdict.py`) over paired held-out rollouts of the baseline and of `winner`.
+
+    What the search knows is of `winner` as it raced, before its pools were enlarged.
+    """
     ours = [rollout.score.value for rollout in compiled]
     theirs = [rollout.score.value for rollout in baseline]
     held = paired_gain(theirs, ours, groups=groups, seed=seed)

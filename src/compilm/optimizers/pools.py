@@ -7,6 +7,7 @@ itself. What is proven and shipped may show what the races used too, for the pro
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ..artifact import Predictor
 from ..datasets import DataSet, duplicates
@@ -30,7 +31,7 @@ def enlarged(best: Candidate, job: Job, number: int) -> Candidate:
     able = [
         own
         for own in best.predictors
-        if own.nearest is not None and own.nearest != given[own.path].nearest
+        if own.nearest is not None and own.nearest.pool != _pool(given[own.path])
         if labeled(own, job.train)
     ]
     if not able or job.constraints.is_limit or not job.constraints.show_val:
@@ -40,6 +41,10 @@ def enlarged(best: Candidate, job: Job, number: int) -> Candidate:
     changes = {own.path: grown[own.path] for own in able if grown[own.path] != own}
     note = f"validation examples too for {', '.join(changes)}"
     return best.child(number, Proposal("larger pools", changes, note)) if changes else best
+
+
+def _pool(predictor: Predictor) -> tuple[dict[str, Any], ...]:
+    return predictor.nearest.pool if predictor.nearest else ()
 
 
 def _with(own: Predictor, more: DataSet) -> Predictor:
@@ -54,5 +59,7 @@ def _apart(job: Job) -> DataSet:
     some = job.val.subset((n * len(job.val) // count for n in range(count)), name="val")
     found = duplicates(replace(job.test, name="test"), some)
     near = {each.b.id for each in found if (each.a.dataset, each.b.dataset) == ("test", "val")}
-    kept = [place for place, id in enumerate(some.ids) if id not in near]
+    keys = some.input_keys()  # what stands twice is named once
+    barred = {key for key, id in zip(keys, some.ids, strict=True) if id in near}
+    kept = [place for place, key in enumerate(keys) if key not in barred]
     return told(some, job.program).subset(kept)
