@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ from benchmarks.optimizers.worlds import World, named
 import compilm
 from compilm import canonical
 from compilm.journal import MemoryJournal, Record
+from compilm.prices import Price, Prices, Tokens
 
 __all__ = ["main"]
 
@@ -36,14 +38,33 @@ _KINDS: dict[str, dict[str, Any]] = {
     "dspy.SIMBA": {"optimizer": "dspy.SIMBA"},
     "dspy.GEPA": {"optimizer": "dspy.GEPA"},
 }
+_PRICE = Price(input=2.0, output=10.0)  # a million tokens
+_UNITS = [("calls", 400.0), ("rollouts", 250.0), ("tokens", 200_000.0), ("usd", 0.5)]
+
+
+class BilledEngine(WorldEngine):
+    """A world's engine that adds up the tokens it would bill."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.used, self._adding = Tokens(), threading.Lock()
+
+    def complete(self, request: Any) -> Any:
+        """The world's answer, billed."""
+        response = super().complete(request)
+        more = response.usage
+        with self._adding:
+            used = self.used
+            self.used = Tokens(used.input + more.input_tokens, used.output + more.output_tokens)
+        return response
 
 
 def compiled(
     kind: str, world: str, seed: int, journal: MemoryJournal, budget: compilm.Budget, workers: int
-) -> tuple[compilm.CompileResult, WorldEngine]:
+) -> tuple[compilm.CompileResult, BilledEngine]:
     """One compile of a world's program on `journal`, and the engine that answered it."""
     made = World(named(world), seed)
-    engine = WorldEngine(made)
+    engine = BilledEngine(made)
     result = compilm.compile(
         made.program(),
         made.metric_with_feedback,
@@ -51,6 +72,7 @@ def compiled(
         valset=made.val[:60],
         budget=budget,
         roles={"default": world_lm(engine)},
+        prices=Prices({"world/simulated": _PRICE}),
         seed=seed,
         journal=journal,
         concurrency=workers,
@@ -108,17 +130,17 @@ def bounded(seed: int, chance: random.Random) -> list[str]:
     """What a random budget did not hold; nothing if it held."""
     kind = chance.choice(list(_KINDS))
     world = chance.choice(["rules", "credit", "null"])
-    unit = chance.choice(["calls", "rollouts", "tokens"])
-    most = {"calls": 400, "rollouts": 250, "tokens": 200_000}[unit]
-    limit = chance.randrange(most)
+    unit, most = chance.choice(_UNITS)
+    limit = round(chance.random() * most, 4) if unit == "usd" else chance.randrange(int(most))
     budget = compilm.Budget(**{unit: limit})
-    result, engine = compiled(kind, world, seed, MemoryJournal(), budget, chance.choice([1, 8, 32]))
+    _, engine = compiled(kind, world, seed, MemoryJournal(), budget, chance.choice([1, 8, 32]))
     counts = engine.counts
     steps = 2 if world == "credit" else 1
     arrived = {
         "calls": counts.task_calls + counts.proposer_calls,
         "rollouts": counts.task_calls / steps,
-        "tokens": result.spent.tokens,
+        "tokens": engine.used.total,
+        "usd": _PRICE.usd(engine.used),
     }[unit]
     told = f"{kind} {world} seed {seed}: {limit} {unit}, {arrived} arrived"
     return [told] if arrived > limit else []

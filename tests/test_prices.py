@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compilm.errors import ConfigError
-from compilm.prices import FREE, Price, Prices, Tokens, tokens_of
-from compilm.prices.lists import beyond, shipped
+from compilm.prices import FREE, Price, Prices, Tokens, lists, tokens_of
+from compilm.prices.lists import shipped
 from compilm.testing.layer_kit import request
 
 COUNT = st.integers(0, 10**7)
@@ -139,9 +143,27 @@ def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a price was looked for on the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    beyond.cache_clear()
+    lists._beyond.cache_clear()
     assert Prices().find("gemini/gemini-2.5-flash") is not None
     assert Prices().find("openai/unheard-of") is None
+
+
+def test_threads_that_come_together_read_the_list_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, reads = threading.Barrier(8, timeout=20), []
+
+    def read(data: bytes) -> bytes:
+        reads.append(len(data))
+        return gzip.decompress(data)
+
+    def find(_: int) -> Price | None:
+        together.wait()
+        return Prices().find("gemini/gemini-2.5-flash")
+
+    monkeypatch.setattr(lists, "gzip", SimpleNamespace(decompress=read))
+    lists._beyond.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(find, range(8)))
+    assert (len(reads), len(set(found)), None in found) == (1, 1, False)
 
 
 def rates(entry: dict[str, Any], end: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from compilm.clock import ManualClock
 from compilm.errors import BudgetExceeded, RunStopped, UsageError
-from compilm.optimizers.budget import Budget, Ledger, Spent
+from compilm.optimizers.budget import Ask, Budget, Ledger, Spent
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_calls_never_exceed_the_budget_under_threads(
     def work(share: list[int]) -> None:
         for tokens in share:
             try:
-                ledger.reserve(tokens=tokens)
+                ledger.reserve(Ask(tokens))
             except RunStopped:
                 return
             made.append(1)
-            ledger.settle(reserved=tokens, tokens=tokens, usd=0.0)
+            ledger.settle(Ask(tokens), tokens=tokens, usd=0.0)
 
     threads = [threading.Thread(target=work, args=(plan[i::workers],)) for i in range(workers)]
     for thread in threads:
@@ -74,28 +74,28 @@ def test_tokens_never_exceed_the_budget_where_estimates_hold(
     stops = []
     for estimate, slack in calls:
         try:
-            ledger.reserve(tokens=estimate)
+            ledger.reserve(Ask(estimate))
         except RunStopped as stop:
             stops.append(stop)
         else:
-            ledger.settle(reserved=estimate, tokens=max(0, estimate - slack), usd=0.0)
+            ledger.settle(Ask(estimate), tokens=max(0, estimate - slack), usd=0.0)
     assert ledger.spent().tokens <= limit
     assert all(isinstance(stop.cause, BudgetExceeded) for stop in stops)
 
 
 def test_a_reservation_waits_for_calls_in_flight_that_may_leave_room() -> None:
     ledger = Ledger(Budget(tokens=100), ManualClock())
-    ledger.reserve(tokens=80)
+    ledger.reserve(Ask(80))
     order: list[str] = []
 
     def second() -> None:
-        ledger.reserve(tokens=60)
+        ledger.reserve(Ask(60))
         order.append("second")
 
     thread = threading.Thread(target=second)
     thread.start()
     order.append("first")
-    ledger.settle(reserved=80, tokens=10, usd=0.0)
+    ledger.settle(Ask(80), tokens=10, usd=0.0)
     thread.join(timeout=10)
     assert order == ["first", "second"]
 
@@ -103,44 +103,84 @@ def test_a_reservation_waits_for_calls_in_flight_that_may_leave_room() -> None:
 def test_time_is_a_ceiling_and_earlier_sessions_count() -> None:
     clock = ManualClock()
     ledger = Ledger(Budget(seconds=100), clock, before_s=60)
-    ledger.reserve(tokens=1)
+    ledger.reserve(Ask(1))
     clock.advance(40)
     with pytest.raises(RunStopped, match="100 seconds"):
-        ledger.reserve(tokens=1)
+        ledger.reserve(Ask(1))
 
 
-def test_money_is_a_ceiling_by_the_dearest_call_seen() -> None:
+@given(
+    st.floats(0, 2),
+    st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 1)), max_size=30),
+    st.integers(1, 8),
+)
+def test_money_never_exceeds_the_budget_where_asks_hold(
+    limit: float, calls: list[tuple[float, float]], side_by_side: int
+) -> None:
+    ledger = Ledger(Budget(usd=limit), ManualClock())
+    flying: list[tuple[Ask, float]] = []
+    spent = 0.0
+    for most, share in calls:
+        ask = Ask(1, most)
+        try:
+            passed = ledger.reserve_now(ask)
+        except RunStopped:
+            break
+        if passed:
+            flying.append((ask, most * share))
+        if flying and (not passed or len(flying) == side_by_side):
+            landed, used = flying.pop(0)
+            ledger.settle(landed, tokens=1, usd=used)
+            spent += used
+    assert spent + sum(used for _, used in flying) <= limit + 1e-9
+
+
+def test_the_first_call_is_refused_where_it_may_cost_more_than_there_is() -> None:
+    ledger = Ledger(Budget(usd=0.01), ManualClock())
+    with pytest.raises(RunStopped, match=r"0.01 usd, and one call may take 0.02 usd"):
+        ledger.reserve(Ask(1, 0.02))
+
+
+def test_a_call_of_unknown_price_goes_alone() -> None:
     ledger = Ledger(Budget(usd=1.0), ManualClock())
-    for _ in range(2):
-        ledger.reserve(tokens=1)
-        ledger.settle(reserved=1, tokens=1, usd=0.4)
-    with pytest.raises(RunStopped, match="1 usd"):
-        ledger.reserve(tokens=1)
-    assert ledger.spent().usd == 0.8
+    assert ledger.reserve_now(Ask(1))
+    assert not ledger.reserve_now(Ask(1, 0.1))
+    ledger.settle(Ask(1), tokens=1, usd=0.2)
+    assert ledger.reserve_now(Ask(1, 0.1))
+    assert not ledger.reserve_now(Ask(1))
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=100), Budget(usd=1.0)])
+def test_what_was_lost_takes_what_was_reserved_for_it(budget: Budget) -> None:
+    ledger = Ledger(budget, ManualClock())
+    ledger.replay_lost(Ask(60, 0.6))
+    assert ledger.reserve_now(Ask(40, 0.4))
+    assert not ledger.reserve_now(Ask(1, 0.01))
+    assert ledger.lost == 1
 
 
 def test_a_price_that_is_unknown_ends_a_budget_in_money() -> None:
     ledger = Ledger(Budget(usd=1.0), ManualClock())
-    ledger.reserve(tokens=1)
-    ledger.settle(reserved=1, tokens=1, usd=None)
+    ledger.reserve(Ask(1))
+    ledger.settle(Ask(1), tokens=1, usd=None)
     with pytest.raises(RunStopped, match="price of a call is unknown"):
-        ledger.reserve(tokens=1)
+        ledger.reserve(Ask(1))
     assert ledger.spent() == Spent(calls=1, tokens=1, usd=None)
 
 
 def test_lost_and_held_calls_count_and_released_ones_do_not() -> None:
     ledger = Ledger(Budget(calls=4), ManualClock())
     ledger.replay(tokens=5, usd=0.0)
-    ledger.replay_lost(1)
+    ledger.replay_lost(Ask(1))
     ledger.hold(1)
-    ledger.reserve(tokens=1)
-    ledger.release(reserved=1)
-    ledger.reserve(tokens=1)
+    ledger.reserve(Ask(1))
+    ledger.release(Ask(1))
+    ledger.reserve(Ask(1))
     with pytest.raises(RunStopped):
-        ledger.reserve(tokens=1)
+        ledger.reserve(Ask(1))
     ledger.hold(0)
     ledger.resume()
-    ledger.reserve(tokens=1)
+    ledger.reserve(Ask(1))
     assert (ledger.lost, ledger.spent().calls) == (1, 1)
 
 
@@ -149,4 +189,4 @@ def test_the_first_stop_stays() -> None:
     ledger.stop(RunStopped("first"))
     ledger.stop(RunStopped("second"))
     with pytest.raises(RunStopped, match="first"):
-        ledger.reserve(tokens=1)
+        ledger.reserve(Ask(1))

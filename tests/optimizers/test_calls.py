@@ -15,7 +15,7 @@ from dspy import lm15
 
 from compilm.engine import EnginePair
 from compilm.errors import JournalError, ProviderRejected, RunStopped
-from compilm.optimizers.budget import Budget
+from compilm.optimizers.budget import Ask, Budget
 from compilm.optimizers.calls import SCOPE, Answer, Answers, Recorded, Scope
 from compilm.prices import Prices
 from compilm.programs import models
@@ -211,15 +211,15 @@ def test_a_thread_takes_over_from_a_leader_that_was_interrupted() -> None:
 
 def test_a_task_canceled_while_it_waits_for_the_budget_reserves_nothing() -> None:
     async def story() -> None:
-        calls = Calls(Budget(tokens=400))
+        calls = Calls(Budget(tokens=1200))
         engine = asynchronous(calls, Gate(answer()))
-        calls.ledger.reserve(tokens=300)
+        calls.ledger.reserve(Ask(300))
         task = asyncio.create_task(engine.complete(HI))
         await until(lambda: bool(calls.answers._flying))
         task.cancel()
         await until(task.done)
-        calls.ledger.settle(reserved=300, tokens=10, usd=0.0)
-        calls.ledger.reserve(tokens=390)
+        calls.ledger.settle(Ask(300), tokens=10, usd=0.0)
+        calls.ledger.reserve(Ask(1190))
         assert "call.sent" not in calls.kinds()
 
     play(story())
@@ -227,12 +227,12 @@ def test_a_task_canceled_while_it_waits_for_the_budget_reserves_nothing() -> Non
 
 def test_a_task_waits_for_the_budget_without_stopping_the_loop() -> None:
     async def story() -> None:
-        calls, gate = Calls(Budget(tokens=400)), Gate(answer())
+        calls, gate = Calls(Budget(tokens=1200)), Gate(answer())
         gate.open.set()
-        calls.ledger.reserve(tokens=300)
+        calls.ledger.reserve(Ask(300))
         task = asyncio.create_task(asynchronous(calls, gate).complete(HI))
         await until(lambda: bool(calls.answers._flying))
-        calls.ledger.settle(reserved=300, tokens=10, usd=0.0)
+        calls.ledger.settle(Ask(300), tokens=10, usd=0.0)
         assert (await task).text == "yes"
 
     play(story())
@@ -379,7 +379,7 @@ def test_a_refused_account_stops_everything(
     assert isinstance(caught.value.cause, ProviderRejected)
     assert "sk-123" not in str(caught.value)
     with pytest.raises(RunStopped, match=told):
-        calls.ledger.reserve(tokens=1)
+        calls.ledger.reserve(Ask(1))
 
 
 def test_the_instruction_counts_among_the_tokens_that_are_reserved() -> None:
@@ -429,7 +429,7 @@ def test_records_of_calls_hold_no_text_of_errors() -> None:
 
 def test_under_a_budget_in_money_the_first_price_decides_about_the_second_call() -> None:
     ledger = Calls(Budget(usd=1.0)).ledger
-    assert ledger.reserve_now(tokens=1)
-    assert not ledger.reserve_now(tokens=1)
-    ledger.settle(reserved=1, tokens=1, usd=0.1)
-    assert ledger.reserve_now(tokens=1)
+    assert ledger.reserve_now(Ask(1))
+    assert not ledger.reserve_now(Ask(1))
+    ledger.settle(Ask(1), tokens=1, usd=0.1)
+    assert ledger.reserve_now(Ask(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from compilm.errors import MetricError, ProgramError
 from compilm.journal import MemoryJournal, Record, SqliteJournal
 from compilm.metrics import Metric
-from compilm.optimizers.budget import Budget
+from compilm.optimizers.budget import Ask, Budget
 from compilm.optimizers.compile import compile_job, measure
 from compilm.optimizers.job import Job
 from compilm.optimizers.result import CompileResult
+from compilm.prices import Price, Prices, Tokens
+from compilm.runtime.layers.retry import Retry
 
 from . import worlds
 
@@ -163,7 +165,8 @@ def test_sessions_and_lost_calls_are_told() -> None:
     run = job.run
     journal.append(Record("run.started", 0.0, run, job.header()))
     journal.append(Record("session.opened", 0.0, run, {"concurrency": 4}))
-    journal.append(Record("call.sent", 5.0, run, {"role": "default", "request": "x"}))
+    sent = {"role": "default", "request": "x"}
+    journal.append(Record("call.sent", 5.0, run, {**sent, **Ask(9, 0.0).to_json()}))
     result = compile_job(job)
     assert bodies(job, "run.finished")[0]["lost_calls"] == 1
     assert any("1 calls were in flight" in note for note in result.notes)
@@ -189,14 +192,60 @@ def test_a_budget_of_rollouts_is_never_exceeded(limit: int) -> None:
     assert len(bodies(job, "rollout")) == result.spent.rollouts <= limit
 
 
+@settings(max_examples=12, deadline=None)
+@given(limit=st.floats(0, 0.4), level=st.sampled_from([1, 2]), workers=st.sampled_from([1, 8]))
+def test_a_budget_of_money_is_never_exceeded_by_what_was_billed(
+    limit: float, level: int, workers: int
+) -> None:
+    price, billed = Price(input=2.0, output=10.0), []
+
+    def reply(request: lm15.Request) -> str:
+        said = worlds.reply(request)
+        asked = sum(len(part.text) for message in request.messages for part in message.parts)
+        billed.append(price.usd(Tokens(asked // 4, len(said) // 4)))  # as the engine counts
+        return said
+
+    result = compile_job(
+        worlds.job(
+            level=level,
+            lm=worlds.scripted_lm(reply, model="scripted/world"),
+            budget=Budget(usd=limit),
+            prices=Prices({"scripted/world": price}),
+            sizes=SIZES,
+            concurrency=workers,
+        )
+    )
+    assert sum(billed) <= limit
+    assert result.spent.usd == pytest.approx(sum(billed), abs=1e-9)
+
+
+@pytest.mark.parametrize("error", [lm15.TimeoutError("late"), lm15.ServerError("down")])
+def test_what_may_have_been_billed_counts_when_the_run_goes_on_too(error: Exception) -> None:
+    journal, answers = MemoryJournal(), iter([error])
+    lm = worlds.scripted_lm(lambda request: next(answers, None) or worlds.reply(request))
+    prices = Prices({"scripted/model": Price(input=2.0, output=10.0)})
+    job = worlds.job(
+        lm=lm, journal=journal, budget=Budget(calls=5), retry=Retry(attempts=1), prices=prices
+    )
+    spent = compile_job(job).spent
+    (failed,) = bodies(job, "call.failed")
+    (sent,) = (r for r in bodies(job, "call.sent") if r["request"] == failed["request"])
+    assert failed["tokens"] == (sent["tokens"] if isinstance(error, lm15.TimeoutError) else 0)
+    unfinished = MemoryJournal()
+    for record in journal.read():
+        if record.kind != "run.finished":
+            unfinished.append(record)
+    again = compile_job(replace(job, journal=unfinished)).spent
+    assert (again.calls, again.tokens, again.usd) == (5, spent.tokens, spent.usd)
+    assert spent.usd is not None
+
+
 def test_failed_attempts_count_against_the_budget() -> None:
     attempts: list[int] = []
 
     def flaky(request: lm15.Request) -> Any:
         attempts.append(1)
         return lm15.ServerError("down") if len(attempts) % 3 == 0 else worlds.reply(request)
-
-    from compilm.runtime.layers.retry import Retry
 
     clock = worlds.ManualClock()
     job = worlds.job(

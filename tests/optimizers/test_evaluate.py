@@ -16,7 +16,7 @@ from compilm.artifact import Nearest
 from compilm.engine import PREFIX
 from compilm.errors import MetricError, ProgramError, RunStopped
 from compilm.metrics import Metric, Score
-from compilm.optimizers.budget import Budget
+from compilm.optimizers.budget import Ask, Budget
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.rollout import Rollout, Step
 
@@ -165,7 +165,7 @@ def test_an_interrupt_inside_the_program_ends_all_calls() -> None:
         with pytest.raises(RunStopped, match="interrupted"):
             only(made)
         with pytest.raises(RunStopped, match="interrupted"):
-            made.calls.ledger.reserve(tokens=1)
+            made.calls.ledger.reserve(Ask(1))
 
 
 def test_finished_cells_are_kept_when_the_budget_ends() -> None:

@@ -10,7 +10,7 @@ import pytest
 from dspy import lm15
 
 from compilm.errors import RunStopped
-from compilm.optimizers.budget import Budget
+from compilm.optimizers.budget import Ask, Budget
 from compilm.optimizers.calls import SCOPE, Scope
 from compilm.optimizers.guard import Guard
 from compilm.testing.engines import scripted_lm
@@ -47,9 +47,9 @@ def test_retries_are_reserved_together_and_never_wait_for_each_other(budget: Bud
 def test_retries_that_were_not_needed_are_given_back() -> None:
     calls, _ = guarded(Budget(calls=5), scripted_lm(["yes"], num_retries=3))
     for _ in range(4):
-        calls.ledger.reserve(tokens=1)
+        calls.ledger.reserve(Ask(1))
     with pytest.raises(RunStopped, match="5 calls"):
-        calls.ledger.reserve(tokens=1)
+        calls.ledger.reserve(Ask(1))
 
 
 def test_a_call_whose_retries_may_cross_the_budget_is_not_made() -> None:
@@ -78,7 +78,7 @@ def test_a_failure_is_counted_and_noted_where_it_is_an_outage(
         SCOPE.reset(token)
     assert isinstance(found, BaseException)
     assert (scope.unmanaged, scope.failures) == (1, failures)
-    calls.ledger.reserve(tokens=1)
+    calls.ledger.reserve(Ask(1))
     assert calls.ledger.spent().calls == 1
 
 

@@ -66,7 +66,7 @@ class Book:
         """One answered call."""
         self.calls += 1
         key = canonical.digest([role, self.calls])
-        self.add("call.sent", role=role, request=key)
+        self.add("call.sent", role=role, request=key, tokens=1300, usd=None)
         self.add("call", key=key, role=role, model="embedded/rules", request=key, response={},
                  input_tokens=208, output_tokens=20, usd=None, seconds=0.2)  # fmt: skip
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from ..clock import Clock
 from ..config import parse_budget
 from ..errors import BudgetExceeded, RunStopped, UsageError
 
-__all__ = ["Budget", "Ledger", "Spent"]
+__all__ = ["NOTHING", "Ask", "Budget", "Ledger", "Spent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,39 @@ class Spent:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an attempt may take: tokens in and out, and US dollars, `None` for an unknown price.
+
+    >>> Ask(1200)
+    Ask(tokens=1200, usd=None)
+    """
+
+    tokens: int
+    usd: float | None = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Ask:
+        """What a record of a call that went out says of it."""
+        return cls(body["tokens"], body["usd"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Its part of a record."""
+        return asdict(self)
+
+
+NOTHING: Final = Ask(0, 0.0)
+
+
 class Ledger:
     """Counts a compile's spending and refuses what would cross its budget. Safe under threads.
 
     >>> from compilm.clock import ManualClock
     >>> ledger = Ledger(Budget(calls=1), ManualClock())
-    >>> ledger.reserve(tokens=10)
-    >>> ledger.settle(reserved=10, tokens=12, usd=0.0)
+    >>> ledger.reserve(Ask(10))
+    >>> ledger.settle(Ask(10), tokens=12, usd=0.0)
     >>> try:
-    ...     ledger.reserve(tokens=10)
+    ...     ledger.reserve(Ask(10))
     ... except RunStopped as stop:
     ...     print(stop.reason)
     budget: 1 calls
@@ -108,10 +133,10 @@ class Ledger:
         self._clock = clock
         self._start = clock.now() - before_s
         self._changed = threading.Condition()  # protects everything below
-        self._rollouts = self._calls = self._tokens = self._lost = 0
+        self._rollouts = self._calls = self._tokens = 0
         self._usd: float | None = 0.0
-        self._flying = self._flying_tokens = 0
-        self._dearest = 0.0
+        self._flying: list[Ask] = []
+        self._lost: list[Ask] = []
         self._stop: RunStopped | None = None
         self._held = 0
 
@@ -124,7 +149,7 @@ class Ledger:
     @property
     def lost(self) -> int:
         """Calls that were sent by a process that died before it could write the answer down."""
-        return self._lost
+        return len(self._lost)
 
     def hold(self, calls: int) -> None:
         """Keep `calls` back: nothing but the end of the compile may use them."""
@@ -158,11 +183,10 @@ class Ledger:
         with self._changed:
             self._rollouts += 1
 
-    def release(self, *, reserved: int) -> None:
+    def release(self, ask: Ask) -> None:
         """Give back a reservation whose call was not made."""
         with self._changed:
-            self._flying -= 1
-            self._flying_tokens -= reserved
+            self._flying.remove(ask)
             self._changed.notify_all()
 
     def replay(self, *, tokens: int, usd: float | None) -> None:
@@ -171,30 +195,32 @@ class Ledger:
             self._calls += 1
             self._add(tokens, usd)
 
-    def replay_lost(self, calls: int) -> None:
-        """Calls sent by an earlier process of this run whose answers were lost with it."""
-        with self._changed:
-            self._lost += calls
+    def replay_lost(self, ask: Ask) -> None:
+        """A call by an earlier process of this run whose answer was lost: it may have been billed.
 
-    def reserve(self, *, tokens: int, calls: int = 1) -> None:
-        """Room for a call of about `tokens` that may take so many attempts, or `RunStopped`.
+        It takes what was reserved for it.
+        """
+        with self._changed:
+            self._lost.append(ask)
+
+    def reserve(self, ask: Ask, *, calls: int = 1) -> None:
+        """Room for `calls` attempts that take `ask` together, or `RunStopped`.
 
         Waits while calls in flight decide whether there is room.
         """
         with self._changed:
-            while not self._take(tokens, calls):
+            while not self._take(ask, calls):
                 self._changed.wait(timeout=0.5)
 
-    def reserve_now(self, *, tokens: int) -> bool:
+    def reserve_now(self, ask: Ask) -> bool:
         """As `reserve` for one attempt, but `False` instead of a wait: an event loop asks again."""
         with self._changed:
-            return self._take(tokens, 1)
+            return self._take(ask, 1)
 
-    def settle(self, *, reserved: int, tokens: int, usd: float | None) -> None:
-        """The reserved call was made and used `tokens`; failed ones count as calls too."""
+    def settle(self, ask: Ask, *, tokens: int, usd: float | None) -> None:
+        """The reserved call was made and used so much; failed ones count as calls too."""
         with self._changed:
-            self._flying -= 1
-            self._flying_tokens -= reserved
+            self._flying.remove(ask)
             self._calls += 1
             self._add(tokens, usd)
             self._changed.notify_all()
@@ -208,44 +234,56 @@ class Ledger:
     def _add(self, tokens: int, usd: float | None) -> None:
         self._tokens += tokens
         self._usd = None if usd is None or self._usd is None else self._usd + usd
-        self._dearest = max(self._dearest, usd or 0.0)
 
-    def _take(self, tokens: int, calls: int) -> bool:
+    def _take(self, ask: Ask, calls: int) -> bool:
         if self._stop is not None:
             raise RunStopped(self._stop.reason, cause=self._stop.cause)
-        crossed, certain = self._crossed(tokens, calls)
-        if crossed is None:
-            self._flying += calls
-            self._flying_tokens += tokens
+        crossed, certain = self._crossed(ask, calls)
+        if not crossed:
+            self._flying += [ask, *[NOTHING] * (calls - 1)]
         elif certain or not self._flying:
             self._stop = _out_of(crossed)
             self._changed.notify_all()
             raise self._stop
-        return crossed is None
+        return not crossed
 
     def _seconds(self) -> float:
         return self._clock.now() - self._start
 
-    def _crossed(self, tokens: int, calls: int) -> tuple[str | None, bool]:
+    def _crossed(self, ask: Ask, calls: int) -> tuple[str, bool]:
         """The ceiling that more calls would cross, and whether calls in flight cannot change it."""
         limit = self.budget
-        calls += self._calls + self._lost + self._flying + self._held
+        calls += self._calls + len(self._lost) + len(self._flying) + self._held
         if limit.calls is not None and calls > limit.calls:
             return f"{limit.calls} calls", True
         if limit.seconds is not None and self._seconds() >= limit.seconds:
             return f"{limit.seconds:g} seconds", True
         if limit.tokens is not None:
-            if self._tokens + tokens > limit.tokens:
-                return f"{limit.tokens} tokens", True
-            if self._tokens + self._flying_tokens + tokens > limit.tokens:
-                return f"{limit.tokens} tokens", False
+            lost, flying = ((one.tokens for one in asks) for asks in (self._lost, self._flying))
+            over = _over(limit.tokens, [self._tokens, ask.tokens, *lost], flying)
+            if over is not None:
+                return self._told(f"{limit.tokens} tokens", f"{ask.tokens} tokens"), over
         if limit.usd is not None and self._usd is not None:
-            if self._usd + self._dearest > limit.usd:
-                return f"{limit.usd:g} usd", True
-            unpriced = self._flying and not self._dearest
-            if unpriced or self._usd + self._dearest * (self._flying + 1) > limit.usd:
+            # What has no known price goes alone: its answer tells it, or ends the run.
+            if self._flying and None in (ask.usd, *(one.usd for one in self._flying)):
                 return f"{limit.usd:g} usd", False
-        return None, True
+            owed, aside = ((one.usd or 0.0 for one in asks) for asks in (self._lost, self._flying))
+            over = _over(limit.usd, [self._usd, ask.usd or 0.0, *owed], aside)
+            if over is not None:
+                return self._told(f"{limit.usd:g} usd", f"{ask.usd or 0.0:.2g} usd"), over
+        return "", True
+
+    def _told(self, ceiling: str, ask: str) -> str:
+        """The ceiling, and if the first call crosses it, why it does."""
+        return ceiling if self._calls else f"{ceiling}, and one call may take {ask}"
+
+
+def _over(limit: float, certain: Iterable[float], flying: Iterable[float]) -> bool | None:
+    """Whether the limit is crossed whatever calls in flight take; `None` where it cannot be."""
+    taken = math.fsum(certain)
+    if taken > limit:
+        return True
+    return False if taken + math.fsum(flying) > limit else None
 
 
 def _out_of(what: str) -> RunStopped:

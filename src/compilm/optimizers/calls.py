@@ -22,16 +22,16 @@ from dspy import lm15
 from .. import canonical
 from ..engine import SAMPLE, EnginePair
 from ..errors import ProviderRejected, RunStopped
-from ..prices import Prices
+from ..prices import Charge, Prices, Size, prompt_tokens
+from ..prices.table import hosts_tools, is_long
 from ..programs import models
-from .budget import Ledger
+from .budget import NOTHING, Ask, Ledger
 from .records import Writer
 
 __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
 
 _REJECTIONS = ("LMAuthError", "LMBillingError", "AuthError", "BillingError")
 _NO_KEY = ("LMNotConfiguredError", "NotConfiguredError")
-_TYPICAL_OUTPUT = 256  # tokens reserved for an answer before any was seen
 _PATIENCE = 0.02  # seconds between two looks at a ledger that calls in flight will decide
 
 
@@ -60,41 +60,47 @@ class Metered:
     ) -> None:
         self._role, self._model, self._prices = role, model, prices
         self._ledger, self._writer = ledger, writer
-        self._longest = _TYPICAL_OUTPUT
+        self._size, self._answered = Size(), ""
 
     def __call__(self, inner: EnginePair) -> EnginePair:
         return EnginePair(_MeteredEngine(self, inner.sync), _AsyncMeteredEngine(self, inner))
 
-    def start(self, request: lm15.Request) -> int:
-        """Reserve and announce one attempt; the tokens reserved."""
-        reserved = self._size(request)
-        self._ledger.reserve(tokens=reserved)
-        self._writer.call_sent(role=self._role, request=_key(request))
-        return reserved
+    def start(self, request: lm15.Request) -> Ask:
+        """Reserve and announce one attempt; what is reserved."""
+        ask = self._ask(request)
+        self._ledger.reserve(ask)
+        self._writer.call_sent(role=self._role, request=_key(request), ask=ask)
+        return ask
 
-    async def astart(self, request: lm15.Request) -> int:
+    async def astart(self, request: lm15.Request) -> Ask:
         """As `start`; a task that is canceled here leaves nothing reserved."""
-        reserved = self._size(request)
-        while not self._ledger.reserve_now(tokens=reserved):
+        ask = self._ask(request)
+        while not self._ledger.reserve_now(ask):
             await asyncio.sleep(_PATIENCE)
-        self._writer.call_sent(role=self._role, request=_key(request))
-        return reserved
+        self._writer.call_sent(role=self._role, request=_key(request), ask=ask)
+        return ask
 
-    def _size(self, request: lm15.Request) -> int:
-        return _length(request) // 3 + (request.config.max_tokens or self._longest)
+    def _ask(self, request: lm15.Request) -> Ask:
+        _, sent, answer = self._size.expected(request)
+        price = self._prices.of_answer(self._model, self._answered)
+        if price is None or hosts_tools(request):
+            return Ask(sent + answer)
+        return Ask(sent + answer, price.most(sent, answer, is_long=is_long(request)))
 
-    def answered(self, response: lm15.Response, reserved: int) -> None:
+    def answered(self, response: lm15.Response, request: lm15.Request, ask: Ask) -> None:
         """Settle an attempt that was answered."""
-        used = response.usage
-        tokens = (used.input_tokens or 0) + (used.output_tokens or 0) if used else 0
-        self._longest = max(self._longest, (used.output_tokens or 0) if used else 0)
-        cost = self._prices.usd(response, self._model)
-        self._ledger.settle(reserved=reserved, tokens=tokens or reserved, usd=cost)
+        self._answered = response.model
+        used, usd, _ = self._prices.charge(response, self._model, request)
+        if used is not None:
+            self._size.saw(prompt_tokens(request), used)
+        tokens = used.total if used else 0
+        self._ledger.settle(ask, tokens=tokens or ask.tokens, usd=usd)
 
-    def failed(self, error: BaseException, reserved: int, request: lm15.Request) -> None:
-        """Settle an attempt that failed: it is a call; what it cost, providers do not bill."""
-        self._ledger.settle(reserved=reserved, tokens=0, usd=0.0)
-        self._writer.call_failed(role=self._role, request=_key(request), error=error)
+    def failed(self, error: BaseException, ask: Ask, request: lm15.Request) -> None:
+        """Settle an attempt that failed: it is a call, and where it may be billed takes it all."""
+        took = ask if models.is_lost(error) else NOTHING
+        self._ledger.settle(ask, tokens=took.tokens, usd=took.usd)
+        self._writer.call_failed(role=self._role, request=_key(request), error=error, took=took)
         kind = type(error).__name__
         if kind in _REJECTIONS or kind in _NO_KEY:
             why = "refuses this account" if kind in _REJECTIONS else "has no key: set its variable"
@@ -109,13 +115,13 @@ class _MeteredEngine:
         self._meter, self._inner = meter, inner
 
     def complete(self, request: lm15.Request) -> lm15.Response:
-        reserved = self._meter.start(request)
+        ask = self._meter.start(request)
         try:
             response: lm15.Response = self._inner.complete(request)
         except BaseException as error:  # border: whatever ends an attempt, it is settled; it passes
-            self._meter.failed(error, reserved, request)
+            self._meter.failed(error, ask, request)
             raise
-        self._meter.answered(response, reserved)
+        self._meter.answered(response, request, ask)
         return response
 
     def stream(self, request: lm15.Request) -> Iterator[Any]:
@@ -127,13 +133,13 @@ class _AsyncMeteredEngine:
         self._meter, self._inner = meter, inner.asynchronous
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        reserved = await self._meter.astart(request)
+        ask = await self._meter.astart(request)
         try:
             response: lm15.Response = await self._inner.complete(request)
         except BaseException as error:  # border: whatever ends an attempt, it is settled; it passes
-            self._meter.failed(error, reserved, request)
+            self._meter.failed(error, ask, request)
             raise
-        self._meter.answered(response, reserved)
+        self._meter.answered(response, request, ask)
         return response
 
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
@@ -151,10 +157,9 @@ class Answer:
     usd: float | None
 
     @classmethod
-    def of(cls, response: lm15.Response, usd: float | None) -> Answer:
-        used = response.usage
-        sent, got = (used.input_tokens, used.output_tokens) if used else (None, None)
-        return cls(models.response_to_json(response), sent, got, usd)
+    def of(cls, response: lm15.Response, charge: Charge) -> Answer:
+        sent, got = (charge.tokens.prompt, charge.tokens.output) if charge.tokens else (None, None)
+        return cls(models.response_to_json(response), sent, got, charge.usd)
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Answer:
@@ -250,9 +255,10 @@ class Recorded:
     def claim(self, key: str) -> Answer | Future[Answer | None] | None:
         return self._answers.claim(key)
 
-    def answered(self, key: str, response: lm15.Response) -> None:
-        answer = Answer.of(response, self._prices.usd(response, self.model))
-        self._writer.call(key=key, role=self.role, model=response.model, **answer.to_json())
+    def answered(self, key: str, request: lm15.Request, response: lm15.Response) -> None:
+        answer = Answer.of(response, self._prices.charge(response, self.model, request))
+        named = {"key": key, "role": self.role, "request": _key(request), "model": response.model}
+        self._writer.call(**named, **answer.to_json())
         self._answers.settle(key, answer)
 
     def failed(self, key: str, error: BaseException) -> None:
@@ -283,7 +289,7 @@ class _RecordedEngine:
             return found.again()
         try:
             response: lm15.Response = self._inner.complete(request)
-            layer.answered(key, response)
+            layer.answered(key, request, response)
         except BaseException as error:  # border: who waits for this call is told; it passes
             layer.failed(key, error)
             raise
@@ -311,7 +317,7 @@ class _AsyncRecordedEngine:
             return found.again()
         try:
             response: lm15.Response = await self._inner.complete(request)
-            layer.answered(key, response)
+            layer.answered(key, request, response)
         except BaseException as error:  # border: who waits for this call is told; it passes
             layer.failed(key, error)
             raise
@@ -329,12 +335,3 @@ def _key(request: lm15.Request) -> str:
         last = request, models.request_digest(request)
         _LAST.set(last)
     return last[1]
-
-
-def _length(request: lm15.Request) -> int:
-    """Characters of every text in a request."""
-    parts = [part for message in request.messages for part in message.parts]
-    if isinstance(request.system, str):
-        parts.append(lm15.TextPart(request.system))
-    parts += request.system if isinstance(request.system, tuple) else ()
-    return sum(len(getattr(part, "text", None) or "") for part in parts)

@@ -16,12 +16,12 @@ from dspy.utils.callback import BaseCallback
 from ..engine import SAMPLE
 from ..errors import RunStopped
 from ..programs import models
-from .budget import Ledger
+from .budget import NOTHING, Ask, Ledger
 from .calls import SCOPE
 
 __all__ = ["Guard"]
 
-_TYPICAL_TOKENS = 1000
+_TYPICAL = Ask(1000)
 
 
 class Guard(BaseCallback):
@@ -53,7 +53,7 @@ class Guard(BaseCallback):
             return
         attempts = 1 + int(getattr(instance, "num_retries", 0) or 0)
         # All at once: one by one, they would wait for each other for ever.
-        self._ledger.reserve(tokens=_TYPICAL_TOKENS, calls=attempts)
+        self._ledger.reserve(_TYPICAL, calls=attempts)
         with self._lock:
             self._reserved[call_id] = attempts
 
@@ -63,9 +63,9 @@ class Guard(BaseCallback):
         if not attempts:
             return
         tokens = len(str(outputs)) // 4
-        self._ledger.settle(reserved=_TYPICAL_TOKENS, tokens=tokens, usd=None)
+        self._ledger.settle(_TYPICAL, tokens=tokens, usd=None)
         for _ in range(attempts - 1):
-            self._ledger.release(reserved=0)
+            self._ledger.release(NOTHING)
         scope = SCOPE.get()
         if scope is not None:
             scope.unmanaged += 1

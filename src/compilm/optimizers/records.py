@@ -21,6 +21,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..journal import Journal, Record
+from .budget import Ask
 
 __all__ = ["Writer"]
 
@@ -47,16 +48,17 @@ class Writer:
         """Something a person should read."""
         self.append("note", {"text": text})
 
-    def call_sent(self, *, role: str, request: str) -> None:
-        """One attempt goes out now."""
-        self.append("call.sent", {"role": role, "request": request})
+    def call_sent(self, *, role: str, request: str, ask: Ask) -> None:
+        """One attempt goes out now, and may take so much."""
+        self.append("call.sent", {"role": role, "request": request, **ask.to_json()})
 
     def call(self, *, seconds: float = 0.0, **body: Any) -> None:
         """An answer, before anyone has seen it."""
         self.append("call", {**body, "seconds": seconds})
 
-    def call_failed(self, *, role: str, request: str, error: BaseException) -> None:
+    def call_failed(self, *, role: str, request: str, error: BaseException, took: Ask) -> None:
         """An attempt that failed; a provider's text may hold a key or personal data: left out."""
-        body = {"role": role, "request": request, "error": type(error).__name__}
+        named = {"role": role, "request": request, "error": type(error).__name__}
+        body = {**named, **took.to_json()}
         status = getattr(error, "status", None)
         self.append("call.failed", {**body, "status": status if isinstance(status, int) else None})

@@ -6,6 +6,7 @@ The state the parts hold is what the journal said; a run that goes on finds ever
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import dspy
@@ -14,7 +15,7 @@ from ..artifact import secret_in
 from ..engine import Layer, stack
 from ..errors import ProgramError
 from ..programs import models
-from .budget import Ledger
+from .budget import Ask, Ledger
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .evaluate import Evaluator
 from .executor import LocalExecutor
@@ -63,19 +64,22 @@ class Session:
         self.writer.append("session.opened", {"concurrency": job.concurrency})
 
     def _replay(self, past: Sequence[Any]) -> None:
-        sent = 0
+        out: dict[tuple[str, str], list[Ask]] = {}
         for record in past:
-            if record.kind == "call":
-                answer = Answer.from_json(record.body)
-                self.answers.learn(record.body["key"], answer)
-                self.ledger.replay(tokens=answer.tokens, usd=answer.usd)
-                sent -= 1
-            elif record.kind == "call.sent":
-                sent += 1
+            body = record.body
+            if record.kind == "call.sent":
+                asks = out.setdefault((body["role"], body["request"]), [])
+                asks.append(Ask.from_json(body))
+            elif record.kind == "call":
+                ask, answer = out[body["role"], body["request"]].pop(), Answer.from_json(body)
+                self.answers.learn(body["key"], answer)
+                self.ledger.replay(tokens=answer.tokens or ask.tokens, usd=answer.usd)
             elif record.kind == "call.failed":
-                self.ledger.replay(tokens=0, usd=0.0)
-                sent -= 1
-        self.ledger.replay_lost(max(0, sent))
+                out[body["role"], body["request"]].pop()
+                took = Ask.from_json(body)
+                self.ledger.replay(tokens=took.tokens, usd=took.usd)
+        for ask in chain(*out.values()):
+            self.ledger.replay_lost(ask)
         made = [Rollout.from_json(record.body) for record in past if record.kind == "rollout"]
         outage = all(rollout.score.is_missing for rollout in made)  # then ask again
         for rollout in made:

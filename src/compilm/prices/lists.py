@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +31,7 @@ _NAMES = {
     "write_long": "cache_creation_input_token_cost_above_1hr",
 }
 _TEXT = frozenset({"chat", "responses", "completion"})
+_READING = Lock()  # `cache` alone would let every thread read
 _OVER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
@@ -47,15 +49,21 @@ def shipped() -> Mapping[str, Price]:
     return MappingProxyType({name: Price.of(one, source) for name, one in body["models"].items()})
 
 
-@cache
 def beyond() -> Mapping[str, Price]:
     """The prices of every other provider's models in the list inside DSPy's package.
 
-    Empty where there is no such file. Reading it takes a tenth of a second, once.
+    Empty where there is no such file. Reading it takes a tenth of a second, once: threads that
+    come together wait for one of them.
 
     >>> beyond()["gemini/gemini-2.5-flash"].input > 0
     True
     """
+    with _READING:
+        return _beyond()
+
+
+@cache
+def _beyond() -> Mapping[str, Price]:
     spec = find_spec("dspy")
     for place in (spec.submodule_search_locations or ()) if spec is not None else ():
         folder = Path(place) / _SNAPSHOT

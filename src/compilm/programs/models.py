@@ -35,6 +35,7 @@ __all__ = [
     "identity",
     "is_embedded",
     "is_infrastructure",
+    "is_lost",
     "request_digest",
     "response_from_json",
     "response_to_json",
@@ -149,6 +150,22 @@ def is_infrastructure(error: BaseException) -> bool:
         lm15.UnsupportedFeatureError,
     )
     return isinstance(error, Exception) and not isinstance(error, own)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a call was sent and did not come back whole: late, cut off, given up, not readable.
+
+    Nobody knows what the provider bills for it.
+
+    >>> is_lost(lm15.TimeoutError("late")), is_lost(lm15.RateLimitError("slow down"))
+    (True, False)
+    """
+    lost = (
+        lm15.TimeoutError, lm15.TransportError, lm15.StreamAssemblyError,
+        dspy.LMTimeoutError, dspy.LMTransportError, dspy.LMStreamAssemblyError,
+    )  # fmt: skip
+    unread = type(error) in (lm15.ProviderError, dspy.LMProviderError)
+    return unread or not isinstance(error, Exception) or isinstance(error, lost)
 
 
 class _LMEngine:

@@ -25,7 +25,6 @@ from compilm.runtime.layers.cache import Cache
 from compilm.runtime.layers.fallback import Fallback, Target
 from compilm.runtime.layers.purse import Limits, Purse, nano
 from compilm.runtime.layers.retry import Retry
-from compilm.runtime.layers.size import Size, prompt_tokens
 from compilm.testing.engines import scripted_lm
 from compilm.testing.layer_kit import CountingEngine, LayerKit, aask, ask, request
 
@@ -326,34 +325,10 @@ def together_many(pair: EnginePair, count: int) -> int:
         return sum(pool.map(one, range(count)))
 
 
-class TestSize:
-    def test_text_of_any_kind_is_expected_to_be_long_enough(self) -> None:
-        assert prompt_tokens(request("word " * 300)) >= 300
-        assert prompt_tokens(request("\u4f60\u597d" * 100)) >= 200
-
-    def test_a_prompt_counts_system_tools_schemas_and_pictures(self) -> None:
-        plain = prompt_tokens(request())
-        tool = lm15.FunctionTool(name="find", description="d" * 300, parameters={"type": "object"})
-        picture = lm15.Message("user", (lm15.ImagePart(url="https://example.org/a.png"),))
-        for larger in (
-            replace(request(), system="s" * 300),
-            replace(request(), tools=(tool,)),
-            replace(request(), messages=(picture,)),
-            request(response_format={"type": "json_schema", "schema": {"d": "d" * 300}}),
-        ):
-            assert prompt_tokens(larger) >= plain + 100
-
-    def test_it_learns_what_calls_take(self) -> None:
-        size, asked = Size(), request("a" * 300)
-        sent, answer = size.expected(asked)
-        assert answer == 1024
-        engine = Billing()
-        purse = Purse(Limits(tokens_per_day=10**6))
-        budget = Budget(purse, MINI, size=size)
-        ask(budget(engine.pair), request(f"{2 * sent} 3000 " + "a" * 290))
-        assert size.expected(asked)[0] >= 1.8 * sent
-        assert size.expected(asked)[1] == 3000
-
-    def test_thinking_with_a_budget_of_its_own_is_expected(self) -> None:
-        thinking = lm15.Reasoning(effort="low", thinking_budget=5000)
-        assert Size().expected(request(max_tokens=10, reasoning=thinking))[1] == 5010
+def test_it_learns_how_large_calls_are() -> None:
+    purse, asked = Purse(Limits(tokens_per_day=10**6)), request("a" * 300)
+    budget = Budget(purse, MINI)
+    plain = budget.size.expected(asked).plain
+    ask(budget(Billing().pair), request(f"{2 * plain} 3000 " + "a" * 290))
+    assert budget.size.expected(asked).prompt >= 1.8 * plain
+    assert budget.size.expected(asked).answer == 3000

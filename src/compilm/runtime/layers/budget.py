@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 from ...clock import SYSTEM_CLOCK, Clock
 from ...engine import EnginePair
 from ...errors import ConfigError
-from ...prices import Price, tokens_of
+from ...prices import Price, Size, tokens_of
 from ...prices.table import hosts_tools, is_long
 from .around import Shared, around
 from .billing import TENANT, may_be_billed
 from .outcomes import unpriced_tools
 from .purse import Amount, Purse, Reserved, Tally, nano
-from .size import Size
 from .streams import aclose, close
 
 __all__ = ["Budget", "PerCall"]
@@ -30,11 +29,11 @@ _CALL: ContextVar[Tally | None] = ContextVar("compilm_budget_call", default=None
 
 
 class _Ticket(NamedTuple):
-    """An attempt that is out: what is reserved for it, and the tokens its prompt may have."""
+    """An attempt that is out: what is reserved for it, and the size of its prompt."""
 
     reserved: Reserved
     request: Any
-    sent: int
+    plain: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,9 @@ class Budget:
 
     def enter(self, request: Any) -> _Ticket:
         """Take aside what the attempt may need."""
-        sent, ask = self._ask(request)
+        plain, ask = self._ask(request)
         now, whose = self.clock.wall(), TENANT.get()
-        return _Ticket(self.purse.reserve(ask, now, whose, _CALL.get()), request, sent)
+        return _Ticket(self.purse.reserve(ask, now, whose, _CALL.get()), request, plain)
 
     def leave(self, ticket: _Ticket, answer: Any, error: BaseException | None) -> None:
         """Settle it."""
@@ -91,22 +90,22 @@ class Budget:
         self.purse.settle(reserved, used)
 
     def _ask(self, request: Any) -> tuple[int, Amount]:
-        """The tokens that the prompt may have, and what to take aside."""
+        """The size of the prompt, and what to take aside."""
         if not self.purse.counts_size:
             return 0, Amount(1)
-        sent, answered = self.size.expected(request)
+        plain, sent, answered = self.size.expected(request)
         if not self.purse.counts_money or self.price is None:
-            return sent, Amount(1, sent + answered)
+            return plain, Amount(1, sent + answered)
         if request.tools and hosts_tools(request):
             raise unpriced_tools()
         usd = self.price.most(sent, answered, is_long=is_long(request))
-        return sent, Amount(1, sent + answered, nano(usd))
+        return plain, Amount(1, sent + answered, nano(usd))
 
     def _used(self, ticket: _Ticket, answer: Any) -> Amount:
         tokens = tokens_of(answer.usage, self.model) if self.purse.counts_size else None
         if tokens is None:
             return ticket.reserved.ask
-        self.size.saw(ticket.sent, tokens)
+        self.size.saw(ticket.plain, tokens)
         if not self.purse.counts_money or self.price is None:
             return Amount(1, tokens.total)
         usd = self.price.usd(tokens, is_long=is_long(ticket.request))

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from ...clock import Clock
-from ...prices import Price, Tokens, tokens_of
+from ...prices import Price, Tokens, prompt_tokens, tokens_of
 from .outcomes import kind_of
-from .size import prompt_tokens
 
 __all__ = ["ByCost", "ByLatency", "Order", "Resting", "watching"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...prices import Tokens
+from .price import Tokens
 
 __all__ = ["Size", "prompt_tokens"]
 
@@ -52,6 +52,14 @@ def _text(text: str) -> int:
     return len(text) // 3 + 1 if text.isascii() else len(text.encode("utf-8", "replace")) // 2 + 1
 
 
+class Expected(NamedTuple):
+    """Tokens of a call: of its prompt by its characters alone, by experience, and of its answer."""
+
+    plain: int
+    prompt: int
+    answer: int
+
+
 class Size:
     """What calls of one model are expected to take; it learns from what they took.
 
@@ -61,23 +69,24 @@ class Size:
 
     >>> from compilm.testing.layer_kit import request
     >>> Size().expected(request("a" * 300, max_tokens=50))
-    (126, 50)
+    Expected(plain=125, prompt=126, answer=50)
     """
 
     def __init__(self) -> None:
         self._longest, self._density = _ANSWER, 1.0
 
-    def expected(self, request: Any) -> tuple[int, int]:
-        """Tokens in, and tokens out."""
+    def expected(self, request: Any) -> Expected:
+        """What a call may take, by what was seen until now."""
         config = request.config
         answer = config.max_tokens or self._longest
         if config.reasoning is not None and config.reasoning.thinking_budget is not None:
             answer += config.reasoning.thinking_budget
-        return int(prompt_tokens(request) * self._density) + 1, answer
+        plain = prompt_tokens(request)
+        return Expected(plain, int(plain * self._density) + 1, answer)
 
-    def saw(self, sent: int, tokens: Tokens) -> None:
-        """What a call took whose prompt was expected to have `sent` tokens."""
+    def saw(self, plain: int, tokens: Tokens) -> None:
+        """What a call took whose prompt has `plain` tokens by its characters."""
         if tokens.output > self._longest:
             self._longest = tokens.output
-        if tokens.prompt > sent:
-            self._density = min(_DENSEST, self._density * tokens.prompt / sent)
+        if tokens.prompt > plain * self._density:
+            self._density = min(_DENSEST, tokens.prompt / plain)
