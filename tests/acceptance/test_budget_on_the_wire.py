@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from benchmarks.chaos import KillingServer, Shot, Story, asked_until_done, journaled
+from dspy import lm15
 
 import compilm
 from compilm.clock import ManualClock
 from compilm.journal import SqliteJournal
+from compilm.prices import tokens_of
 from compilm.runtime.embedded import EmbeddedEngine
 from compilm.testing.wire import WireServer
 
 from .texts import drawn
-from .wire_compile import compiled, model
+from .wire_compile import PRICE, compiled, model
 
 CONCURRENCY = 8
 WHOLE = "180rollouts"
+
+
+class BilledEngine(EmbeddedEngine):
+    """The embedded engine as one that bills: `usd` is all it would ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.usd, self._adding = 0.0, threading.Lock()
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        response = super().complete(request)
+        used = tokens_of(response.usage, "openai/desk")
+        assert used is not None
+        with self._adding:
+            self.usd += PRICE.usd(used)
+        return response
 
 
 def failing(place: int) -> int | None:
@@ -58,6 +77,20 @@ def test_requests_never_exceed_the_budget_of_calls(
         result = over(server, f"{calls}calls", level=level)
         assert 0 < server.total <= calls
         assert result.spent.calls == server.total
+
+
+@pytest.mark.parametrize(
+    ("usd", "level", "fail"),
+    [(0.001, 1, None), (0.004, 2, None), (0.02, 1, failing), (0.05, 2, None), (0.2, 1, failing)],
+)
+def test_what_is_billed_never_exceeds_the_budget_of_money(
+    usd: float, level: int, fail: Callable[[int], int | None] | None
+) -> None:
+    engine = BilledEngine()
+    with WireServer(engine, fail=fail) as server:
+        result = over(server, f"{usd}usd", level=level)
+        assert engine.usd <= usd
+        assert result.spent.usd == pytest.approx(engine.usd, abs=1e-9)
 
 
 def test_failures_that_pass_are_counted_and_change_nothing_in_the_artifact() -> None:
@@ -130,6 +163,19 @@ def test_calls_lost_in_a_kill_count_against_the_budget(tmp_path: Path) -> None:
         assert story.kills == 2
         assert 0 < story.lost <= lost_calls(journal)
         assert server.total <= 85
+
+
+def test_what_killed_processes_were_billed_counts_against_the_budget_of_money(
+    tmp_path: Path,
+) -> None:
+    journal, engine = tmp_path / "tight.db", BilledEngine()
+    shots = [Shot(9, "asked"), Shot(7, "answered"), Shot(6, "asked"), None]
+    with KillingServer(engine, latency=0.01) as server:
+        asked = [*command(server, journal, "0.03usd"), "--max-tokens", "60"]
+        story = asked_until_done(asked, server, journal, shots=lambda _: shots.pop(0))
+        assert story.kills == 3
+        assert 0 < story.lost <= lost_calls(journal)
+        assert 0 < engine.usd <= 0.03
 
 
 def test_the_check_itself_sees_what_must_not_be() -> None:

@@ -10,9 +10,11 @@ import dspy
 
 import compilm
 from compilm.metrics import exact
+from compilm.prices import Price, Prices
 
 from .texts import drawn, text
 
+PRICE = Price(input=2.0, output=10.0)
 TEAMS = ("orders", "returns", "repairs")
 SAID = {
     "orders": ("parcel", "delivery", "courier", "tracking"),
@@ -68,15 +70,17 @@ def compiled(
         level=level,
         budget=compilm.Budget.parse(budget),
         roles={"default": lm},
+        prices=Prices({"openai/desk": PRICE}),
         concurrency=concurrency,
         progress="none",
         **more,  # type: ignore[arg-type]  # passed on as given
     )
 
 
-def model(url: str) -> dspy.LM:
+def model(url: str, max_tokens: int | None = None) -> dspy.LM:
     """The embedded engine behind a true HTTP connection."""
-    return dspy.LM("openai/desk", api_base=url, api_key="none", cache=False, num_retries=0)
+    settings = {"api_key": "none", "cache": False, "num_retries": 0, "max_tokens": max_tokens}
+    return dspy.LM("openai/desk", api_base=url, **settings)
 
 
 def main() -> None:
@@ -85,10 +89,11 @@ def main() -> None:
     for name in ("url", "journal", "budget"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--level", type=int, default=1)
+    parser.add_argument("--max-tokens", type=int)
     parser.add_argument("--concurrency", type=int, default=8)
     asked = parser.parse_args()
     result = compiled(
-        model(asked.url),
+        model(asked.url, asked.max_tokens),
         asked.budget,
         level=asked.level,
         concurrency=asked.concurrency,
