@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from compilm.clock import ManualClock
 from compilm.errors import BudgetExceeded, RunStopped, UsageError
-from compilm.optimizers.budget import Ask, Budget, Ledger, Spent
+from compilm.optimizers.budget import Ask, Budget, Ledger, Spent, running_loop
 
 
 @pytest.mark.parametrize(
@@ -141,13 +142,49 @@ def test_the_first_call_is_refused_where_it_may_cost_more_than_there_is() -> Non
         ledger.reserve(Ask(1, 0.02))
 
 
-def test_a_call_of_unknown_price_goes_alone() -> None:
+def test_an_unknown_price_is_that_of_the_dearest_answer_yet() -> None:
     ledger = Ledger(Budget(usd=1.0), ManualClock())
-    assert ledger.reserve_now(Ask(1))
-    assert not ledger.reserve_now(Ask(1, 0.1))
-    ledger.settle(Ask(1), tokens=1, usd=0.2)
+    ledger.replay_lost(Ask(1))
     assert ledger.reserve_now(Ask(1, 0.1))
-    assert not ledger.reserve_now(Ask(1))
+    assert not ledger.reserve_now(Ask(1))  # no answer yet
+    ledger.settle(Ask(1, 0.1), tokens=1, usd=0.2)
+    ledger.reserve(Ask(1))
+    ledger.fail(Ask(1), took=Ask(1))
+    assert ledger.spent().usd == 0.4
+    assert ledger.reserve_now(Ask(1))
+    assert not ledger.reserve_now(Ask(1, 0.3))  # 0.4 are spent, 0.2 lost and 0.2 in flight
+
+
+def test_where_a_price_is_unknown_nothing_more_goes() -> None:
+    ledger = Ledger(Budget(usd=1.0), ManualClock())
+    ledger.replay(tokens=1, usd=None)
+    for _ in range(2):
+        with pytest.raises(RunStopped, match="price of a call is unknown"):
+            ledger.reserve(Ask(1, 0.1))
+        ledger.resume()
+
+
+def test_an_event_loop_never_waits_for_its_own_tasks() -> None:
+    async def story() -> None:
+        ledger = Ledger(Budget(tokens=100), ManualClock())
+        own = Ask(80, loop=running_loop())
+        assert ledger.reserve_now(own)
+        with pytest.raises(RunStopped, match="100 tokens"):
+            ledger.reserve(Ask(60))
+
+    asyncio.run(story())
+
+
+def test_an_event_loop_waits_for_calls_of_threads() -> None:
+    async def story() -> None:
+        ledger = Ledger(Budget(tokens=100), ManualClock())
+        ledger.reserve(Ask(80))
+        settling = threading.Thread(target=lambda: ledger.settle(Ask(80), tokens=9, usd=0.0))
+        settling.start()
+        ledger.reserve(Ask(60))
+        settling.join()
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("budget", [Budget(tokens=100), Budget(usd=1.0)])

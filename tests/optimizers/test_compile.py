@@ -219,6 +219,24 @@ def test_a_budget_of_money_is_never_exceeded_by_what_was_billed(
     assert result.spent.usd == pytest.approx(sum(billed), abs=1e-9)
 
 
+@pytest.mark.parametrize("budget", [Budget(usd=0.25), Budget(tokens=60_000)])
+def test_large_max_tokens_cost_neither_the_proof_nor_the_same_outcome(budget: Budget) -> None:
+    results = [
+        compile_job(
+            worlds.job(
+                level=1,
+                lm=worlds.world_lm(max_tokens=8000),
+                budget=budget,
+                prices=Prices({"scripted/world": Price(input=2.0, output=10.0)}),
+                concurrency=workers,
+            )
+        )
+        for workers in (1, 8)
+    ]
+    assert len({result.artifact.digest for result in results}) == 1
+    assert {result.verdict for result in results} == {"proven"}
+
+
 @pytest.mark.parametrize("error", [lm15.TimeoutError("late"), lm15.ServerError("down")])
 def test_what_may_have_been_billed_counts_when_the_run_goes_on_too(error: Exception) -> None:
     journal, answers = MemoryJournal(), iter([error])

@@ -35,13 +35,22 @@ def test_a_call_behind_our_back_is_counted_with_an_unknown_price(asynchronously:
     assert (calls.ledger.spent().calls, calls.ledger.spent().usd) == (1, None)
 
 
-@pytest.mark.parametrize(
-    "budget", [Budget(tokens=1500), Budget(usd=1.0), Budget(calls=4), Budget(seconds=9)]
-)
+@pytest.mark.parametrize("budget", [Budget(tokens=1500), Budget(calls=4), Budget(seconds=9)])
 def test_retries_are_reserved_together_and_never_wait_for_each_other(budget: Budget) -> None:
     calls, found = guarded(budget, scripted_lm(["yes"], num_retries=3))
     assert found == ["yes"]
     assert calls.ledger.spent().calls == 1
+
+
+@pytest.mark.parametrize("asynchronously", [False, True])
+def test_under_a_budget_in_money_a_call_of_which_nobody_tells_the_price_is_not_made(
+    asynchronously: bool,
+) -> None:
+    lm = scripted_lm(["yes"])
+    calls, found = guarded(Budget(usd=1.0), lm, asynchronously=asynchronously)
+    assert isinstance(found, RunStopped)
+    assert "price of a call is unknown" in str(found)
+    assert (lm.engine.calls, calls.ledger.spent().calls) == (0, 0)
 
 
 def test_retries_that_were_not_needed_are_given_back() -> None:

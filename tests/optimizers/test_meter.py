@@ -12,10 +12,16 @@ from compilm.optimizers.calls import Answer, Answers
 from compilm.optimizers.meter import Meter
 
 
-def meter(budget: Budget, *, usd: float | None = 0.01, seconds: float = 0.0) -> Meter:
+def meter(
+    budget: Budget,
+    *,
+    usd: float | None = 0.01,
+    seconds: float = 0.0,
+    most: tuple[int, float | None] = (0, None),
+) -> Meter:
     clock, answers = ManualClock(), Answers()
     for key in "abcdef":
-        answers.learn(key, Answer({}, 60, 40, usd))
+        answers.learn(key, Answer({}, 60, 40, usd, *most))
     made = Meter(budget, answers, Ledger(budget, clock))
     clock.advance(seconds)
     return made
@@ -29,9 +35,11 @@ def meter(budget: Budget, *, usd: float | None = 0.01, seconds: float = 0.0) -> 
         (Budget(rollouts=1), 0),
         (Budget(calls=12), 4),  # of 2 calls each
         (Budget(calls=2), 0),
-        (Budget(tokens=1400), 4),  # of 200 tokens and a margin
+        (Budget(tokens=1400), 4),  # of 200 tokens and a margin, and 100 for the last call
+        (Budget(tokens=1370), 3),
         (Budget(tokens=100), 0),
-        (Budget(usd=0.27), 10),  # of 2 cents and a margin
+        (Budget(usd=0.281), 10),  # of 2 cents and a margin, and one for the last call
+        (Budget(usd=0.27), 9),
         (Budget(usd=0.01), 0),
         (Budget(seconds=13.0), 1),  # of 5 seconds and a margin
         (Budget(rollouts=12, calls=12, tokens=1400), 4),
@@ -43,6 +51,14 @@ def test_every_ceiling_allows_so_many_more_rollouts(budget: Budget, left: int) -
     made.rollout(["c", "d"], 0)
     made._ledger._clock.advance(6.5 if budget.seconds else 0.0)  # type: ignore[attr-defined]
     assert made.allows(1) == left
+
+
+def test_of_tokens_and_dollars_it_leaves_what_one_call_may_take() -> None:
+    for budget, left in ((Budget(tokens=6000), 8), (Budget(usd=0.6), 8)):
+        made = meter(budget, most=(4000, 0.4))
+        made.rollout(["a", "b"], 0)
+        assert made.allows(1) == left
+        assert made.allows(1, final=True) == left
 
 
 def test_before_anything_was_seen_only_counts_limit() -> None:

@@ -13,6 +13,7 @@ import pytest
 from dspy import lm15
 
 from compilm.engine import SAMPLE
+from compilm.errors import RunStopped
 from compilm.programs import models
 from compilm.runtime.embedded import embedded_lm
 from compilm.testing.engines import ScriptedEngine, scripted_lm
@@ -127,6 +128,33 @@ def test_only_what_says_nothing_about_the_prompt_is_an_outage(
     error: BaseException, outage: bool
 ) -> None:
     assert models.is_infrastructure(error) is outage
+
+
+def unexpected(cause: Exception) -> dspy.LMError:
+    error = dspy.LMUnexpectedError("what an engine of somebody else's raised")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (dspy.LMTimeoutError("late"), True),
+        (lm15.TransportError("cut"), True),
+        (lm15.ProviderError("not JSON"), True),
+        (lm15.ProviderError("gone", status=410), False),
+        (lm15.StreamAssemblyError("half an answer"), True),
+        (lm15.ServerError("down"), False),
+        (lm15.AuthError("no"), False),
+        (ConnectionResetError(), True),
+        (unexpected(TimeoutError()), True),
+        (unexpected(KeyError("a bug")), False),
+        (KeyboardInterrupt(), True),
+        (RunStopped("budget"), False),
+    ],
+)
+def test_lost_is_what_may_be_billed_though_nothing_came(error: BaseException, lost: bool) -> None:
+    assert models.is_lost(error) is lost
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ reserved and not yet settled counts as spent, so that calls made side by side ca
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from ..clock import Clock
 from ..config import parse_budget
 from ..errors import BudgetExceeded, RunStopped, UsageError
 
-__all__ = ["NOTHING", "Ask", "Budget", "Ledger", "Spent"]
+__all__ = ["NOTHING", "Ask", "Budget", "Ledger", "Spent", "running_loop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,15 @@ class Spent:
 class Ask:
     """What an attempt may take: tokens in and out, and US dollars, `None` for an unknown price.
 
-    >>> Ask(1200)
-    Ask(tokens=1200, usd=None)
+    `loop` is the identity of the event loop whose task makes it, 0 for a thread.
+
+    >>> Ask(1200).to_json()
+    {'tokens': 1200, 'usd': None}
     """
 
     tokens: int
     usd: float | None = None
+    loop: int = 0
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Ask:
@@ -108,10 +112,15 @@ class Ask:
 
     def to_json(self) -> dict[str, Any]:
         """Its part of a record."""
-        return asdict(self)
+        return {"tokens": self.tokens, "usd": self.usd}
 
 
 NOTHING: Final = Ask(0, 0.0)
+_UNPRICED: Final = RunStopped(
+    "the price of a call is unknown, so the usd budget cannot be kept: "
+    "give a budget in calls or tokens",
+    cause=BudgetExceeded("unknown price under a usd budget"),
+)
 
 
 class Ledger:
@@ -135,6 +144,7 @@ class Ledger:
         self._changed = threading.Condition()  # protects everything below
         self._rollouts = self._calls = self._tokens = 0
         self._usd: float | None = 0.0
+        self._dearest = 0.0  # of the calls that were answered: what stands for an unknown price
         self._flying: list[Ask] = []
         self._lost: list[Ask] = []
         self._stop: RunStopped | None = None
@@ -173,6 +183,12 @@ class Ledger:
             if self._stop is not None:
                 raise RunStopped(self._stop.reason, cause=self._stop.cause)
 
+    def check_prices(self) -> None:
+        """`RunStopped` where a call without a price cannot be allowed."""
+        with self._changed:
+            if self.budget.usd is not None and self._stop is None:
+                raise self._refusal(_UNPRICED)
+
     def resume(self) -> None:
         """Take calls again after a stop that left part of the budget."""
         with self._changed:
@@ -194,6 +210,7 @@ class Ledger:
         with self._changed:
             self._calls += 1
             self._add(tokens, usd)
+            self._dearest = max(self._dearest, usd or 0.0)
 
     def replay_lost(self, ask: Ask) -> None:
         """A call by an earlier process of this run whose answer was lost: it may have been billed.
@@ -206,10 +223,12 @@ class Ledger:
     def reserve(self, ask: Ask, *, calls: int = 1) -> None:
         """Room for `calls` attempts that take `ask` together, or `RunStopped`.
 
-        Waits while calls in flight decide whether there is room.
+        Waits while calls in flight decide whether there is room. Where they are tasks of the event
+        loop that would wait, it is refused: they could not go on.
         """
+        here = running_loop()
         with self._changed:
-            while not self._take(ask, calls):
+            while not self._take(ask, calls, here):
                 self._changed.wait(timeout=0.5)
 
     def reserve_now(self, ask: Ask) -> bool:
@@ -218,34 +237,55 @@ class Ledger:
             return self._take(ask, 1)
 
     def settle(self, ask: Ask, *, tokens: int, usd: float | None) -> None:
-        """The reserved call was made and used so much; failed ones count as calls too."""
+        """The reserved call was made and used so much."""
         with self._changed:
             self._flying.remove(ask)
             self._calls += 1
             self._add(tokens, usd)
+            self._dearest = max(self._dearest, usd or 0.0)
             self._changed.notify_all()
-            if self._usd is None and self.budget.usd is not None and self._stop is None:
-                self._stop = RunStopped(
-                    "the price of a call is unknown, so the usd budget cannot be kept: "
-                    "give a budget in calls or tokens",
-                    cause=BudgetExceeded("unknown price under a usd budget"),
-                )
+            if self._usd is None and self.budget.usd is not None:
+                self._stop = self._stop or _UNPRICED
+
+    def fail(self, ask: Ask, took: Ask) -> None:
+        """The reserved call was made, failed, and may have been billed `took`."""
+        with self._changed:
+            self._flying.remove(ask)
+            self._fail(took)
+            self._changed.notify_all()
+
+    def replay_failed(self, took: Ask) -> None:
+        """As `fail`, of an earlier process of this run."""
+        with self._changed:
+            self._fail(took)
+
+    def _fail(self, took: Ask) -> None:
+        self._calls += 1
+        self._add(took.tokens, self._price(took))
 
     def _add(self, tokens: int, usd: float | None) -> None:
         self._tokens += tokens
         self._usd = None if usd is None or self._usd is None else self._usd + usd
 
-    def _take(self, ask: Ask, calls: int) -> bool:
+    def _price(self, ask: Ask) -> float:
+        return self._dearest if ask.usd is None else ask.usd
+
+    def _take(self, ask: Ask, calls: int, blocked: int = 0) -> bool:
         if self._stop is not None:
             raise RunStopped(self._stop.reason, cause=self._stop.cause)
+        if self._usd is None and self.budget.usd is not None:
+            raise self._refusal(_UNPRICED)
         crossed, certain = self._crossed(ask, calls)
         if not crossed:
             self._flying += [ask, *[NOTHING] * (calls - 1)]
-        elif certain or not self._flying:
-            self._stop = _out_of(crossed)
-            self._changed.notify_all()
-            raise self._stop
+        elif certain or not any(not blocked or one.loop != blocked for one in self._flying):
+            raise self._refusal(_out_of(crossed))
         return not crossed
+
+    def _refusal(self, stop: RunStopped) -> RunStopped:
+        self._stop = stop
+        self._changed.notify_all()
+        return RunStopped(stop.reason, cause=stop.cause)
 
     def _seconds(self) -> float:
         return self._clock.now() - self._start
@@ -264,18 +304,19 @@ class Ledger:
             if over is not None:
                 return self._told(f"{limit.tokens} tokens", f"{ask.tokens} tokens"), over
         if limit.usd is not None and self._usd is not None:
-            # What has no known price goes alone: its answer tells it, or ends the run.
-            if self._flying and None in (ask.usd, *(one.usd for one in self._flying)):
-                return f"{limit.usd:g} usd", False
-            owed, aside = ((one.usd or 0.0 for one in asks) for asks in (self._lost, self._flying))
-            over = _over(limit.usd, [self._usd, ask.usd or 0.0, *owed], aside)
+            if self._flying and not self._dearest and ask.usd is None:
+                return f"{limit.usd:g} usd", False  # the first answer will tell what a call costs
+            price = self._price(ask)
+            owed, aside = (map(self._price, asks) for asks in (self._lost, self._flying))
+            over = _over(limit.usd, [self._usd, price, *owed], aside)
             if over is not None:
-                return self._told(f"{limit.usd:g} usd", f"{ask.usd or 0.0:.2g} usd"), over
+                return self._told(f"{limit.usd:g} usd", f"{price:.2g} usd"), over
         return "", True
 
     def _told(self, ceiling: str, ask: str) -> str:
         """The ceiling, and if the first call crosses it, why it does."""
-        return ceiling if self._calls else f"{ceiling}, and one call may take {ask}"
+        begun = self._calls or self._lost
+        return ceiling if begun else f"{ceiling}, and one call may take {ask}"
 
 
 def _over(limit: float, certain: Iterable[float], flying: Iterable[float]) -> bool | None:
@@ -284,6 +325,14 @@ def _over(limit: float, certain: Iterable[float], flying: Iterable[float]) -> bo
     if taken > limit:
         return True
     return False if taken + math.fsum(flying) > limit else None
+
+
+def running_loop() -> int:
+    """The identity of the event loop that this thread runs; 0 where it runs none."""
+    try:
+        return id(asyncio.get_running_loop())
+    except RuntimeError:
+        return 0
 
 
 def _out_of(what: str) -> RunStopped:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
@@ -22,10 +22,10 @@ from dspy import lm15
 from .. import canonical
 from ..engine import SAMPLE, EnginePair
 from ..errors import ProviderRejected, RunStopped
-from ..prices import Charge, Prices, Size, prompt_tokens
+from ..prices import Charge, Price, Prices, Size, prompt_tokens
 from ..prices.table import hosts_tools, is_long
 from ..programs import models
-from .budget import NOTHING, Ask, Ledger
+from .budget import NOTHING, Ask, Ledger, running_loop
 from .records import Writer
 
 __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
@@ -69,23 +69,26 @@ class Metered:
         """Reserve and announce one attempt; what is reserved."""
         ask = self._ask(request)
         self._ledger.reserve(ask)
-        self._writer.call_sent(role=self._role, request=_key(request), ask=ask)
-        return ask
+        return self._announced(ask, request)
 
     async def astart(self, request: lm15.Request) -> Ask:
         """As `start`; a task that is canceled here leaves nothing reserved."""
-        ask = self._ask(request)
+        ask = replace(self._ask(request), loop=running_loop())
         while not self._ledger.reserve_now(ask):
             await asyncio.sleep(_PATIENCE)
-        self._writer.call_sent(role=self._role, request=_key(request), ask=ask)
+        return self._announced(ask, request)
+
+    def _announced(self, ask: Ask, request: lm15.Request) -> Ask:
+        try:
+            self._writer.call_sent(role=self._role, request=_key(request), ask=ask)
+        except BaseException:  # border: what is not written down does not go out; it passes
+            self._ledger.release(ask)
+            raise
         return ask
 
     def _ask(self, request: lm15.Request) -> Ask:
-        _, sent, answer = self._size.expected(request)
         price = self._prices.of_answer(self._model, self._answered)
-        if price is None or hosts_tools(request):
-            return Ask(sent + answer)
-        return Ask(sent + answer, price.most(sent, answer, is_long=is_long(request)))
+        return _ask(request, self._size, price)
 
     def answered(self, response: lm15.Response, request: lm15.Request, ask: Ask) -> None:
         """Settle an attempt that was answered."""
@@ -99,7 +102,7 @@ class Metered:
     def failed(self, error: BaseException, ask: Ask, request: lm15.Request) -> None:
         """Settle an attempt that failed: it is a call, and where it may be billed takes it all."""
         took = ask if models.is_lost(error) else NOTHING
-        self._ledger.settle(ask, tokens=took.tokens, usd=took.usd)
+        self._ledger.fail(ask, took)
         self._writer.call_failed(role=self._role, request=_key(request), error=error, took=took)
         kind = type(error).__name__
         if kind in _REJECTIONS or kind in _NO_KEY:
@@ -149,22 +152,28 @@ class _AsyncMeteredEngine:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A paid answer: the response as plain JSON, its tokens (in, out) and its price if known."""
+    """A paid answer: the response as plain JSON, its tokens (in, out) and its price if known.
+
+    `most_tokens` and `most_usd` are what such a call may take, told by its request alone.
+    """
 
     response: dict[str, Any]
     input_tokens: int | None
     output_tokens: int | None
     usd: float | None
+    most_tokens: int = 0
+    most_usd: float | None = None
 
     @classmethod
-    def of(cls, response: lm15.Response, charge: Charge) -> Answer:
+    def of(cls, response: lm15.Response, charge: Charge, most: Ask) -> Answer:
         sent, got = (charge.tokens.prompt, charge.tokens.output) if charge.tokens else (None, None)
-        return cls(models.response_to_json(response), sent, got, charge.usd)
+        body = models.response_to_json(response)
+        return cls(body, sent, got, charge.usd, most.tokens, most.usd)
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Answer:
         """The answer in the body of a `call` record."""
-        return cls(body["response"], body["input_tokens"], body["output_tokens"], body["usd"])
+        return cls(**{name: body[name] for name in cls.__slots__})
 
     def to_json(self) -> dict[str, Any]:
         """The answer's part of a `call` record."""
@@ -256,7 +265,9 @@ class Recorded:
         return self._answers.claim(key)
 
     def answered(self, key: str, request: lm15.Request, response: lm15.Response) -> None:
-        answer = Answer.of(response, self._prices.charge(response, self.model, request))
+        charge = self._prices.charge(response, self.model, request)
+        price = self._prices.of_answer(self.model, response.model)
+        answer = Answer.of(response, charge, _ask(request, Size(), price))
         named = {"key": key, "role": self.role, "request": _key(request), "model": response.model}
         self._writer.call(**named, **answer.to_json())
         self._answers.settle(key, answer)
@@ -326,6 +337,14 @@ class _AsyncRecordedEngine:
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
         for event in lm15.response_to_events(await self.complete(request)):
             yield event
+
+
+def _ask(request: lm15.Request, size: Size, price: Price | None) -> Ask:
+    """What a call may take by what is known of sizes."""
+    _, sent, answer = size.expected(request)
+    if price is None or hosts_tools(request):
+        return Ask(sent + answer)
+    return Ask(sent + answer, price.most(sent, answer, is_long=is_long(request)))
 
 
 def _key(request: lm15.Request) -> str:

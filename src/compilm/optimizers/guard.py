@@ -51,6 +51,7 @@ class Guard(BaseCallback):
             return  # below a RoleLM: metered there
         if isinstance(instance, models.RoleLM):
             return
+        self._ledger.check_prices()  # of this one nobody tells what it costs
         attempts = 1 + int(getattr(instance, "num_retries", 0) or 0)
         # All at once: one by one, they would wait for each other for ever.
         self._ledger.reserve(_TYPICAL, calls=attempts)

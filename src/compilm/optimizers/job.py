@@ -26,6 +26,8 @@ from .front import FREE, Constraints
 
 __all__ = ["Job"]
 
+_FORM = 2  # of the records of a run; what another wrote is another run
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -86,6 +88,7 @@ class Job:
         predictors = self.predictors
         spec = {
             "version": __version__,
+            "journal": _FORM,
             "program": [p.to_json() for p in predictors],
             "source": source_fingerprint(self.program),
             "metric": [self.metric.name, self.metric.fingerprint],

@@ -29,6 +29,7 @@ class Meter:
         self._keys: set[str] = set()
         self._calls = self._rollouts = self._tokens = 0
         self._usd: float | None = 0.0
+        self._most_tokens, self._most_usd = 0, 0.0
         self._calls_a_rollout = 0
         self.kept = 0  # rollouts kept back for the held-out comparison
 
@@ -49,6 +50,9 @@ class Meter:
                     self._keys.add(key)
                     self._calls += 1
                     self._tokens += answer.tokens
+                    self._most_tokens = max(self._most_tokens, answer.most_tokens, answer.tokens)
+                    dearest = max(answer.most_usd or 0.0, answer.usd or 0.0)
+                    self._most_usd = max(self._most_usd, dearest)
                     known = self._usd is not None and answer.usd is not None
                     self._usd = self._usd + answer.usd if known else None  # type: ignore[operator]
 
@@ -70,7 +74,11 @@ class Meter:
         return self._calls_a_rollout or predictors
 
     def allows(self, predictors: int, *, final: bool = False) -> int:
-        """How many more rollouts the budget allows; what is kept for the end only if `final`."""
+        """How many more rollouts the budget allows; what is kept for the end only if `final`.
+
+        Of tokens and dollars it leaves what one call may take: the ledger sets so much aside for
+        the last call too, however little it uses.
+        """
         limit, most = self._budget, 10**9
         kept = 0 if final else self.kept
         if limit.rollouts is not None:
@@ -80,9 +88,11 @@ class Meter:
             most = min(most, left // self.calls_a_rollout(predictors))
         seen = max(1, self._rollouts)
         if limit.tokens is not None and self._tokens:
-            most = min(most, int((limit.tokens - self._tokens) / (_MARGIN * self._tokens / seen)))
+            left = limit.tokens - self._tokens - self._most_tokens
+            most = min(most, int(left / (_MARGIN * self._tokens / seen)))
         if limit.usd is not None and self._usd:
-            most = min(most, int((limit.usd - self._usd) / (_MARGIN * self._usd / seen)))
+            usd = limit.usd - self._usd - self._most_usd
+            most = min(most, int(usd / (_MARGIN * self._usd / seen)))
         if limit.seconds is not None and self._rollouts:
             used = self._ledger.spent().seconds
             if used > 0:

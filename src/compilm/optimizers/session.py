@@ -71,13 +71,12 @@ class Session:
                 asks = out.setdefault((body["role"], body["request"]), [])
                 asks.append(Ask.from_json(body))
             elif record.kind == "call":
-                ask, answer = out[body["role"], body["request"]].pop(), Answer.from_json(body)
+                ask, answer = out[body["role"], body["request"]].pop(0), Answer.from_json(body)
                 self.answers.learn(body["key"], answer)
                 self.ledger.replay(tokens=answer.tokens or ask.tokens, usd=answer.usd)
             elif record.kind == "call.failed":
-                out[body["role"], body["request"]].pop()
-                took = Ask.from_json(body)
-                self.ledger.replay(tokens=took.tokens, usd=took.usd)
+                out[body["role"], body["request"]].pop(0)
+                self.ledger.replay_failed(Ask.from_json(body))
         for ask in chain(*out.values()):
             self.ledger.replay_lost(ask)
         made = [Rollout.from_json(record.body) for record in past if record.kind == "rollout"]

@@ -25,6 +25,7 @@ from dspy._vendor.lm15.serde import (
 
 from .. import canonical
 from ..engine import SAMPLE, EnginePair, Sample
+from ..errors import RunStopped
 from . import straight
 
 __all__ = [
@@ -45,6 +46,12 @@ __all__ = [
 
 EMBEDDED = "embedded/"
 NOTICE = "embedded, not a language model"
+_LOST = (
+    lm15.TimeoutError, lm15.TransportError, dspy.LMTimeoutError, dspy.LMTransportError,
+    TimeoutError, ConnectionError,
+)  # fmt: skip
+_GARBLED = (lm15.StreamAssemblyError, dspy.LMStreamAssemblyError)
+_UNREAD = (lm15.ProviderError, dspy.LMProviderError)  # themselves: their subclasses say more
 # Messages that were lately digested, with their canonical JSON: demonstrations, call after call.
 _TEXTS: dict[int, tuple[lm15.Message, str]] = {}
 _MOST_TEXTS, _LONGEST_TEXT = 1024, 16_384
@@ -153,19 +160,20 @@ def is_infrastructure(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether a call was sent and did not come back whole: late, cut off, given up, not readable.
+    """Whether a call was sent and did not come back: late, cut off, unreadable, given up by us.
 
     Nobody knows what the provider bills for it.
 
     >>> is_lost(lm15.TimeoutError("late")), is_lost(lm15.RateLimitError("slow down"))
     (True, False)
     """
-    lost = (
-        lm15.TimeoutError, lm15.TransportError, lm15.StreamAssemblyError,
-        dspy.LMTimeoutError, dspy.LMTransportError, dspy.LMStreamAssemblyError,
-    )  # fmt: skip
-    unread = type(error) in (lm15.ProviderError, dspy.LMProviderError)
-    return unread or not isinstance(error, Exception) or isinstance(error, lost)
+    if not isinstance(error, Exception):
+        return not isinstance(error, RunStopped)  # by which it was not sent
+    if isinstance(error, dspy.LMUnexpectedError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # what an engine of somebody else's raised
+    is_garbled = isinstance(error, _GARBLED) or type(error) in _UNREAD
+    is_status = 400 <= (getattr(error, "status", None) or 0) < 500
+    return isinstance(error, _LOST) or (is_garbled and not is_status)
 
 
 class _LMEngine:

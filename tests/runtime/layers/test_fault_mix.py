@@ -78,7 +78,7 @@ async def load(*engines: Any) -> tuple[list[float], int]:
 def test_the_longest_wait_of_a_hundred_is_that_for_one_hung_attempt(seed: int) -> None:
     engines = Faulty(2 * seed), Faulty(2 * seed + 1)
     took, failed = at_once(load(*engines))
-    assert failed <= CALLS / 1000
+    assert failed <= CALLS / 500  # one in 20 loads has one: waits between attempts are drawn
     assert sum(each.calls for each in engines) / CALLS <= 1.5
     p50, p90, p99 = (took[int(share * CALLS)] for share in (0.5, 0.9, 0.99))
     assert p50 <= 0.1
