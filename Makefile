@@ -99,17 +99,18 @@ RUN     := PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.optimizers.run --process
 WORLDS  := rules,demos,credit,harm
 THEIRS  := mipro@1000,gepa@1000,bootstrap-rs@1000,simba@1000,mipro-medium@1000,mipro@300,gepa@300,bootstrap-rs@300,simba@300,mipro@2500,gepa@2500,bootstrap-rs@2500,simba@2500
 TASKS   := b77-10,b77-25,b77-77,desk-10,desk-25in5,nlupp,claims
-THEIRS_REAL := zero-shot,labeled,knn,knn-4,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300,mipro@2500,gepa@2500,bootstrap-rs@2500
-OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@1000,ours-3@1000
+THEIRS_REAL := zero-shot,labeled,knn,knn-4,mipro@1000,gepa@1000,bootstrap-rs@1000,infer-rules@1000,simba@1000,mipro@300,bootstrap-rs@300,infer-rules@300,mipro@2500,gepa@2500,bootstrap-rs@2500,simba@2500,infer-rules@2500
+OURS    := ours-2@1000,ours-2@300,ours-2@2500,ours-1@300,ours-1@1000,ours-3@1000
 
 bench-optimizers: $(STAMP)
 	@mkdir -p $(ROWS)
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1769 --worlds $(WORLDS),null --contestants $(OURS),$(THEIRS)
-	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1829 --worlds $(WORLDS) --contestants ours-2@1000
-	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1830-1899 --worlds rules --contestants ours-2@1000
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1899 --worlds $(WORLDS) --contestants ours-2@1000
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1899 --worlds $(WORLDS),null --contestants ours-2@300
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1770-1829 --worlds $(WORLDS) --contestants ours-2@2500
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1849 --worlds credit --contestants ours-1@1000
 	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1949 --worlds null,trap --contestants ours-2@1000
-	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 100-109 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000
+	$(RUN) --out $(ROWS)/worlds.jsonl --seeds 1750-1759 --worlds rules/8,demos/8,credit/8,harm/8 --contestants ours-2@1000,mipro@1000,gepa@1000
 	$(RUN) --out $(ROWS)/real.jsonl --seeds 0-19 --tasks $(TASKS) --contestants ours-2@1000,ours-2@300,ours-1@300,ours-2@2500,$(THEIRS_REAL)
 	$(BIN)/python -m benchmarks.optimizers.scores $(ROWS)/real.jsonl | sed 's/^## /### /' > $(ROWS)/real.md
 	$(BIN)/python -m benchmarks.optimizers.wall > $(ROWS)/wall.md
