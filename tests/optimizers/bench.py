@@ -11,13 +11,14 @@ import dspy
 
 from compilm.engine import EnginePair, stack
 from compilm.journal import MemoryJournal
-from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import Answers, Metered, Recorded
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.evaluate import Evaluator
 from compilm.optimizers.executor import LocalExecutor
 from compilm.optimizers.guard import Guard
 from compilm.optimizers.job import Job
+from compilm.optimizers.ledger import Ledger
 from compilm.optimizers.meter import Meter
 from compilm.optimizers.records import Writer
 from compilm.prices import Prices

@@ -8,11 +8,12 @@ from collections.abc import Collection, Sequence
 from compilm.artifact import Field, Predictor
 from compilm.datasets import DataSet
 from compilm.metrics import Score
-from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import Answers
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.evaluate import Evaluator
 from compilm.optimizers.evidence import Evidence
+from compilm.optimizers.ledger import Ledger
 from compilm.optimizers.meter import Meter
 from compilm.optimizers.rollout import Rollout, Step
 

@@ -15,8 +15,9 @@ from dspy import lm15
 
 from compilm.engine import EnginePair
 from compilm.errors import JournalError, ProviderRejected, RunStopped
-from compilm.optimizers.budget import Ask, Budget
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import SCOPE, Answer, Answers, Recorded, Scope
+from compilm.optimizers.ledger import Ask
 from compilm.prices import Prices
 from compilm.programs import models
 from compilm.testing.engines import ScriptedEngine, scripted_lm

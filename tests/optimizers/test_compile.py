@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from compilm.errors import MetricError, ProgramError
 from compilm.journal import MemoryJournal, Record, SqliteJournal
 from compilm.metrics import Metric
-from compilm.optimizers.budget import Ask, Budget
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.compile import compile_job, measure
 from compilm.optimizers.job import Job
+from compilm.optimizers.ledger import Ask
 from compilm.optimizers.result import CompileResult
 from compilm.prices import Price, Prices, Tokens
 from compilm.runtime.layers.retry import Retry

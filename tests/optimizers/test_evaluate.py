@@ -16,8 +16,9 @@ from compilm.artifact import Nearest
 from compilm.engine import PREFIX
 from compilm.errors import MetricError, ProgramError, RunStopped
 from compilm.metrics import Metric, Score
-from compilm.optimizers.budget import Ask, Budget
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.candidate import Candidate
+from compilm.optimizers.ledger import Ask
 from compilm.optimizers.rollout import Rollout, Step
 
 from . import worlds

@@ -10,9 +10,10 @@ import pytest
 from dspy import lm15
 
 from compilm.errors import RunStopped
-from compilm.optimizers.budget import Ask, Budget
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import SCOPE, Scope
 from compilm.optimizers.guard import Guard
+from compilm.optimizers.ledger import Ask
 from compilm.testing.engines import scripted_lm
 
 from .bench import Calls

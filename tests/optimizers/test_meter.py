@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compilm.clock import ManualClock
-from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import Answer, Answers
+from compilm.optimizers.ledger import Ledger
 from compilm.optimizers.meter import Meter
 
 

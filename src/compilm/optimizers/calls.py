@@ -25,7 +25,7 @@ from ..errors import ProviderRejected, RunStopped
 from ..prices import Charge, Price, Prices, Size, prompt_tokens
 from ..prices.table import hosts_tools, is_long
 from ..programs import models
-from .budget import NOTHING, Ask, Ledger, running_loop
+from .ledger import NOTHING, Ask, Ledger, running_loop
 from .records import Writer
 
 __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]

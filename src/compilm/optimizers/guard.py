@@ -16,8 +16,8 @@ from dspy.utils.callback import BaseCallback
 from ..engine import SAMPLE
 from ..errors import RunStopped
 from ..programs import models
-from .budget import NOTHING, Ask, Ledger
 from .calls import SCOPE
+from .ledger import NOTHING, Ask, Ledger
 
 __all__ = ["Guard"]
 

@@ -27,7 +27,8 @@ class Heard(list[Any]):
     if only the guard would hear; for models, tools and modules that are made on the way, all do.
 
     >>> from compilm.clock import SYSTEM_CLOCK
-    >>> from compilm.optimizers.budget import Budget, Ledger
+    >>> from compilm.optimizers.budget import Budget
+    >>> from compilm.optimizers.ledger import Ledger
     >>> heard = Heard([Guard(Ledger(Budget(), SYSTEM_CLOCK))])
     >>> program = dspy.Predict("question -> answer")
     >>> mark_modules(program)

@@ -12,8 +12,9 @@ import math
 import threading
 from collections.abc import Iterable
 
-from .budget import Budget, Ledger, Spent
+from .budget import Budget, Spent
 from .calls import Answers
+from .ledger import Ledger
 
 __all__ = ["Meter"]
 

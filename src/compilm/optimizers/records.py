@@ -21,7 +21,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..journal import Journal, Record
-from .budget import Ask
+from .ledger import Ask
 
 __all__ = ["Writer"]
 

@@ -15,12 +15,12 @@ from ..artifact import secret_in
 from ..engine import Layer, stack
 from ..errors import ProgramError
 from ..programs import models
-from .budget import Ask, Ledger
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .evaluate import Evaluator
 from .executor import LocalExecutor
 from .guard import Guard
 from .job import Job
+from .ledger import Ask, Ledger
 from .meter import Meter
 from .records import Writer
 from .rollout import Rollout

@@ -21,7 +21,7 @@ from compilm.engine import stack
 from compilm.errors import RunStopped
 from compilm.journal import MemoryJournal
 from compilm.metrics import Score
-from compilm.optimizers.budget import Budget, Ledger
+from compilm.optimizers.budget import Budget
 from compilm.optimizers.calls import Answers
 from compilm.optimizers.candidate import Candidate
 from compilm.optimizers.driven.cells import UNKNOWN, Cell, Cells
@@ -32,6 +32,7 @@ from compilm.optimizers.driven.states import State, States
 from compilm.optimizers.driven.student import Habits, student_of
 from compilm.optimizers.driven.turnstile import Turnstile
 from compilm.optimizers.evidence import Evidence
+from compilm.optimizers.ledger import Ledger
 from compilm.optimizers.meter import Meter
 from compilm.optimizers.records import Writer
 from compilm.optimizers.rollout import Rollout

@@ -14,7 +14,7 @@ from dspy import lm15
 
 from ...engine import EnginePair
 from ...errors import RunStopped
-from ..budget import Ledger
+from ..ledger import Ledger
 
 __all__ = ["Gate"]
 

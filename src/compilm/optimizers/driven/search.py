@@ -20,7 +20,6 @@ from ...programs.copying import copied
 from ...programs.predictors import frozen_paths, predictors
 from ...randomness import rng
 from .. import headroom
-from ..budget import Ledger
 from ..calls import SCOPE, Scope
 from ..candidate import Candidate
 from ..evaluate import Evaluator
@@ -28,6 +27,7 @@ from ..evidence import Evidence
 from ..front import FREE
 from ..guard import Guard
 from ..job import Job
+from ..ledger import Ledger
 from ..loop import Outcome
 from ..meter import Meter
 from ..records import Writer

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from ...errors import BudgetExceeded, RunStopped
-from ..budget import Ledger
+from ..ledger import Ledger
 from ..meter import Meter
 from .gate import Gate
 
