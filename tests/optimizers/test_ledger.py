@@ -110,7 +110,7 @@ def test_money_never_exceeds_the_budget_where_asks_hold(
 
 def test_the_first_call_is_refused_where_it_may_cost_more_than_there_is() -> None:
     ledger = Ledger(Budget(usd=0.01), ManualClock())
-    with pytest.raises(RunStopped, match=r"0.01 usd, and one call may take 0.02 usd"):
+    with pytest.raises(RunStopped, match=r"0.01 usd: 0.01 are left, and one call may take 0.02"):
         ledger.reserve(Ask(1, 0.02))
 
 
@@ -127,6 +127,30 @@ def test_an_unknown_price_is_that_of_the_dearest_answer_yet() -> None:
     assert not ledger.reserve_now(Ask(1, 0.3))  # 0.4 are spent, 0.2 lost and 0.2 in flight
 
 
+def test_what_is_lost_before_any_price_is_known_ends_a_budget_in_money() -> None:
+    ledger = Ledger(Budget(usd=1.0), ManualClock())
+    with pytest.raises(RunStopped, match="price of a call is unknown"):
+        for _ in range(20):
+            ledger.reserve(Ask(1))
+            ledger.fail(Ask(1), took=Ask(1))
+    assert ledger.spent().calls == 9
+
+
+def test_what_is_asked_for_is_worked_out_anew_after_a_wait() -> None:
+    ledger, asks = Ledger(Budget(tokens=100), ManualClock()), iter([Ask(60), Ask(30)])
+    ledger.reserve(Ask(80))
+    settling = threading.Thread(target=lambda: ledger.settle(Ask(80), tokens=70, usd=0.0))
+
+    def ask() -> Ask:
+        found = next(asks)
+        if found == Ask(60):
+            settling.start()  # it waits for the ledger, which waits for it
+        return found
+
+    assert ledger.reserve(ask) == Ask(30)
+    settling.join()
+
+
 def test_where_a_price_is_unknown_nothing_more_goes() -> None:
     ledger = Ledger(Budget(usd=1.0), ManualClock())
     ledger.replay(tokens=1, usd=None)
@@ -139,8 +163,8 @@ def test_where_a_price_is_unknown_nothing_more_goes() -> None:
 def test_an_event_loop_never_waits_for_its_own_tasks() -> None:
     async def story() -> None:
         ledger = Ledger(Budget(tokens=100), ManualClock())
-        own = Ask(80, loop=running_loop())
-        assert ledger.reserve_now(own)
+        assert ledger.reserve_now(Ask(9))  # of a thread, which may wait for a loop in its turn
+        assert ledger.reserve_now(Ask(80, loop=running_loop()))
         with pytest.raises(RunStopped, match="100 tokens"):
             ledger.reserve(Ask(60))
 

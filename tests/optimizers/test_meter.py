@@ -13,16 +13,10 @@ from compilm.optimizers.ledger import Ledger
 from compilm.optimizers.meter import Meter
 
 
-def meter(
-    budget: Budget,
-    *,
-    usd: float | None = 0.01,
-    seconds: float = 0.0,
-    most: tuple[int, float | None] = (0, None),
-) -> Meter:
+def meter(budget: Budget, *, usd: float | None = 0.01, seconds: float = 0.0) -> Meter:
     clock, answers = ManualClock(), Answers()
     for key in "abcdef":
-        answers.learn(key, Answer({}, 60, 40, usd, *most))
+        answers.learn(key, Answer({}, 60, 40, usd))
     made = Meter(budget, answers, Ledger(budget, clock))
     clock.advance(seconds)
     return made
@@ -36,14 +30,14 @@ def meter(
         (Budget(rollouts=1), 0),
         (Budget(calls=12), 4),  # of 2 calls each
         (Budget(calls=2), 0),
-        (Budget(tokens=1400), 4),  # of 200 tokens and a margin, and 100 for the last call
-        (Budget(tokens=1370), 3),
+        (Budget(tokens=1600), 4),  # of 200 tokens and a margin, and 300 for the last call
+        (Budget(tokens=1570), 3),
         (Budget(tokens=100), 0),
-        (Budget(usd=0.281), 10),  # of 2 cents and a margin, and one for the last call
-        (Budget(usd=0.27), 9),
+        (Budget(usd=0.301), 10),  # of 2 cents and a margin, and three for the last call
+        (Budget(usd=0.29), 9),
         (Budget(usd=0.01), 0),
         (Budget(seconds=13.0), 1),  # of 5 seconds and a margin
-        (Budget(rollouts=12, calls=12, tokens=1400), 4),
+        (Budget(rollouts=12, calls=12, tokens=1600), 4),
     ],
 )
 def test_every_ceiling_allows_so_many_more_rollouts(budget: Budget, left: int) -> None:
@@ -54,12 +48,23 @@ def test_every_ceiling_allows_so_many_more_rollouts(budget: Budget, left: int) -
     assert made.allows(1) == left
 
 
-def test_of_tokens_and_dollars_it_leaves_what_one_call_may_take() -> None:
-    for budget, left in ((Budget(tokens=6000), 8), (Budget(usd=0.6), 8)):
-        made = meter(budget, most=(4000, 0.4))
+def test_what_a_rollout_is_said_to_take_counts_where_it_is_more() -> None:
+    for budget, each in ((Budget(tokens=1600), (500.0, 0.0)), (Budget(usd=0.301), (0.0, 0.1))):
+        made = meter(budget)
         made.rollout(["a", "b"], 0)
-        assert made.allows(1) == left
-        assert made.allows(1, final=True) == left
+        made.rollout(["c", "d"], 0)
+        assert made.allows(1, final=True, each=each) < made.allows(1, final=True)
+        assert made.allows(1, each=(1.0, 0.001)) == made.allows(1)
+
+
+def test_only_calls_of_rollouts_say_what_the_last_call_may_take() -> None:
+    answers = Answers()
+    answers.learn("rollout", Answer({}, 60, 40, 0.01))
+    answers.learn("proposal", Answer({}, 600, 400, 0.1))
+    made = Meter(Budget(usd=1.0), answers, Ledger(Budget(usd=1.0), ManualClock()))
+    made.rollout(["rollout"], 0)
+    made.calls(["proposal"])
+    assert made.allows(1) == int((1 - 0.11 - 0.03) / (1.1 * 0.11))
 
 
 def test_before_anything_was_seen_only_counts_limit() -> None:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dspy
@@ -22,7 +22,7 @@ from dspy import lm15
 from .. import canonical
 from ..engine import SAMPLE, EnginePair
 from ..errors import ProviderRejected, RunStopped
-from ..prices import Charge, Price, Prices, Size, prompt_tokens
+from ..prices import Charge, Prices, Size, prompt_tokens
 from ..prices.table import hosts_tools, is_long
 from ..programs import models
 from .ledger import NOTHING, Ask, Ledger, running_loop
@@ -32,6 +32,7 @@ __all__ = ["SCOPE", "Answer", "Answers", "Metered", "Recorded", "Scope"]
 
 _REJECTIONS = ("LMAuthError", "LMBillingError", "AuthError", "BillingError")
 _NO_KEY = ("LMNotConfiguredError", "NotConfiguredError")
+_SLACK, _SHORT = 2, 256  # an answer is at most so many times the longest yet, or has so few tokens
 _PATIENCE = 0.02  # seconds between two looks at a ledger that calls in flight will decide
 
 
@@ -56,25 +57,28 @@ class Metered:
     """A layer: each attempt is reserved, announced, made once and settled."""
 
     def __init__(
-        self, role: str, model: str, ledger: Ledger, writer: Writer, prices: Prices
+        self,
+        role: str,
+        model: str,
+        ledger: Ledger,
+        writer: Writer,
+        prices: Prices,
+        size: Size | None = None,
     ) -> None:
         self._role, self._model, self._prices = role, model, prices
-        self._ledger, self._writer = ledger, writer
-        self._size, self._answered = Size(), ""
+        self._ledger, self._writer, self._size = ledger, writer, size or Size()
+        self._price = prices.find(model)  # the dearest of those that answered
 
     def __call__(self, inner: EnginePair) -> EnginePair:
         return EnginePair(_MeteredEngine(self, inner.sync), _AsyncMeteredEngine(self, inner))
 
     def start(self, request: lm15.Request) -> Ask:
         """Reserve and announce one attempt; what is reserved."""
-        ask = self._ask(request)
-        self._ledger.reserve(ask)
-        return self._announced(ask, request)
+        return self._announced(self._ledger.reserve(lambda: self._ask(request)), request)
 
     async def astart(self, request: lm15.Request) -> Ask:
         """As `start`; a task that is canceled here leaves nothing reserved."""
-        ask = replace(self._ask(request), loop=running_loop())
-        while not self._ledger.reserve_now(ask):
+        while not self._ledger.reserve_now(ask := self._ask(request, running_loop())):
             await asyncio.sleep(_PATIENCE)
         return self._announced(ask, request)
 
@@ -86,13 +90,26 @@ class Metered:
             raise
         return ask
 
-    def _ask(self, request: lm15.Request) -> Ask:
-        price = self._prices.of_answer(self._model, self._answered)
-        return _ask(request, self._size, price)
+    def _ask(self, request: lm15.Request, loop: int = 0) -> Ask:
+        """What the attempt may take.
+
+        An answer may have `max_tokens`, or what `Size` says without. Once some have come, it is
+        expected to be at most twice as long as the longest: for models that think, `max_tokens`
+        is a hundred times what they take.
+        """
+        _, sent, answer = self._size.expected(request)
+        if self._size.longest:
+            answer = min(answer, max(_SHORT, _SLACK * self._size.longest))
+        if self._price is None or hosts_tools(request):
+            return Ask(sent + answer, loop=loop)
+        usd = self._price.most(sent, answer, is_long=is_long(request))
+        return Ask(sent + answer, usd, loop)
 
     def answered(self, response: lm15.Response, request: lm15.Request, ask: Ask) -> None:
         """Settle an attempt that was answered."""
-        self._answered = response.model
+        price = self._prices.of_answer(self._model, response.model)
+        if self._price is None or (price is not None and price.output > self._price.output):
+            self._price = price
         used, usd, _ = self._prices.charge(response, self._model, request)
         if used is not None:
             self._size.saw(prompt_tokens(request), used)
@@ -152,23 +169,17 @@ class _AsyncMeteredEngine:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A paid answer: the response as plain JSON, its tokens (in, out) and its price if known.
-
-    `most_tokens` and `most_usd` are what such a call may take, told by its request alone.
-    """
+    """A paid answer: the response as plain JSON, its tokens (in, out) and its price if known."""
 
     response: dict[str, Any]
     input_tokens: int | None
     output_tokens: int | None
     usd: float | None
-    most_tokens: int = 0
-    most_usd: float | None = None
 
     @classmethod
-    def of(cls, response: lm15.Response, charge: Charge, most: Ask) -> Answer:
+    def of(cls, response: lm15.Response, charge: Charge) -> Answer:
         sent, got = (charge.tokens.prompt, charge.tokens.output) if charge.tokens else (None, None)
-        body = models.response_to_json(response)
-        return cls(body, sent, got, charge.usd, most.tokens, most.usd)
+        return cls(models.response_to_json(response), sent, got, charge.usd)
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Answer:
@@ -265,9 +276,7 @@ class Recorded:
         return self._answers.claim(key)
 
     def answered(self, key: str, request: lm15.Request, response: lm15.Response) -> None:
-        charge = self._prices.charge(response, self.model, request)
-        price = self._prices.of_answer(self.model, response.model)
-        answer = Answer.of(response, charge, _ask(request, Size(), price))
+        answer = Answer.of(response, self._prices.charge(response, self.model, request))
         named = {"key": key, "role": self.role, "request": _key(request), "model": response.model}
         self._writer.call(**named, **answer.to_json())
         self._answers.settle(key, answer)
@@ -337,14 +346,6 @@ class _AsyncRecordedEngine:
     async def stream(self, request: lm15.Request) -> AsyncIterator[Any]:
         for event in lm15.response_to_events(await self.complete(request)):
             yield event
-
-
-def _ask(request: lm15.Request, size: Size, price: Price | None) -> Ask:
-    """What a call may take by what is known of sizes."""
-    _, sent, answer = size.expected(request)
-    if price is None or hosts_tools(request):
-        return Ask(sent + answer)
-    return Ask(sent + answer, price.most(sent, answer, is_long=is_long(request)))
 
 
 def _key(request: lm15.Request) -> str:

@@ -67,8 +67,12 @@ class Evaluator:
     ) -> None:
         """Cells that will be asked for later whatever comes: made when workers are idle.
 
-        Until they are asked for nothing here knows of them. `held` as in `Executor`.
+        Until they are asked for nothing here knows of them. `held` as in `Executor`. Nothing is
+        made under a budget in tokens or dollars: what is not asked for in the end would be paid
+        in the place of what is, more or less of it with more or fewer workers.
         """
+        if self._meter.counts_size:
+            return
         new = [
             (candidate, split, index)
             for candidate, index in work

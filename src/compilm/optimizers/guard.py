@@ -17,11 +17,12 @@ from ..engine import SAMPLE
 from ..errors import RunStopped
 from ..programs import models
 from .calls import SCOPE
-from .ledger import NOTHING, Ask, Ledger
+from .ledger import NOTHING, Ask, Ledger, running_loop
 
 __all__ = ["Guard"]
 
-_TYPICAL = Ask(1000)
+_CHARACTERS = 4  # of a token
+_ANSWER = 1000  # tokens
 
 
 class Guard(BaseCallback):
@@ -31,7 +32,7 @@ class Guard(BaseCallback):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._reserved: dict[str, int] = {}
+        self._reserved: dict[str, tuple[Ask, int, int]] = {}
         self._lock = threading.Lock()  # protects _reserved
 
     def interrupt(self) -> None:
@@ -46,25 +47,29 @@ class Guard(BaseCallback):
         """So many of the calls that are held for the end are about to be made."""
         self._ledger.unhold(calls)
 
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG002 - dspy's signature
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if SAMPLE.get() is not None:
             return  # below a RoleLM: metered there
         if isinstance(instance, models.RoleLM):
             return
-        self._ledger.check_prices()  # of this one nobody tells what it costs
+        is_free = models.is_embedded(instance)
+        if not is_free:
+            self._ledger.check_prices()  # nobody tells what it costs
         attempts = 1 + int(getattr(instance, "num_retries", 0) or 0)
+        sent = len(str(inputs)) // _CHARACTERS
         # All at once: one by one, they would wait for each other for ever.
-        self._ledger.reserve(_TYPICAL, calls=attempts)
+        ask = Ask(sent + _ANSWER, 0.0 if is_free else None, running_loop())
+        self._ledger.reserve(ask, calls=attempts)
         with self._lock:
-            self._reserved[call_id] = attempts
+            self._reserved[call_id] = ask, sent, attempts
 
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         with self._lock:
-            attempts = self._reserved.pop(call_id, 0)
-        if not attempts:
+            reserved = self._reserved.pop(call_id, None)
+        if reserved is None:
             return
-        tokens = len(str(outputs)) // 4
-        self._ledger.settle(_TYPICAL, tokens=tokens, usd=None)
+        ask, sent, attempts = reserved
+        self._ledger.settle(ask, tokens=sent + len(str(outputs)) // _CHARACTERS, usd=ask.usd)
         for _ in range(attempts - 1):
             self._ledger.release(NOTHING)
         scope = SCOPE.get()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ class Ask:
 
 
 NOTHING: Final = Ask(0, 0.0)
+_MOST_UNPRICED = 8  # calls whose price nobody knows that may be lost before the first answer
 _UNPRICED: Final = RunStopped(
     "the price of a call is unknown, so the usd budget cannot be kept: "
     "give a budget in calls or tokens",
@@ -74,6 +75,7 @@ class Ledger:
         self._rollouts = self._calls = self._tokens = 0
         self._usd: float | None = 0.0
         self._dearest = 0.0  # of the calls that were answered: what stands for an unknown price
+        self._unpriced = 0  # calls that may have been billed before any price was known
         self._flying: list[Ask] = []
         self._lost: list[Ask] = []
         self._stop: RunStopped | None = None
@@ -149,16 +151,19 @@ class Ledger:
         with self._changed:
             self._lost.append(ask)
 
-    def reserve(self, ask: Ask, *, calls: int = 1) -> None:
-        """Room for `calls` attempts that take `ask` together, or `RunStopped`.
+    def reserve(self, ask: Ask | Callable[[], Ask], *, calls: int = 1) -> Ask:
+        """Room for `calls` attempts that take `ask` together, which is given back, or `RunStopped`.
 
-        Waits while calls in flight decide whether there is room. Where they are tasks of the event
-        loop that would wait, it is refused: they could not go on.
+        Waits while calls in flight decide whether there is room; what is asked for is worked out
+        anew then. An event loop that has tasks in flight is refused: they could not go on.
         """
         here = running_loop()
         with self._changed:
-            while not self._take(ask, calls, here):
+            now = ask() if callable(ask) else ask
+            while not self._take(now, calls, here):
                 self._changed.wait(timeout=0.5)
+                now = ask() if callable(ask) else ask
+        return now
 
     def reserve_now(self, ask: Ask) -> bool:
         """As `reserve` for one attempt, but `False` instead of a wait: an event loop asks again."""
@@ -190,6 +195,9 @@ class Ledger:
 
     def _fail(self, took: Ask) -> None:
         self._calls += 1
+        self._unpriced += took.usd is None and not self._dearest
+        if self._unpriced > _MOST_UNPRICED and self.budget.usd is not None:
+            self._stop = self._stop or _UNPRICED
         self._add(took.tokens, self._price(took))
 
     def _add(self, tokens: int, usd: float | None) -> None:
@@ -207,7 +215,7 @@ class Ledger:
         crossed, certain = self._crossed(ask, calls)
         if not crossed:
             self._flying += [ask, *[NOTHING] * (calls - 1)]
-        elif certain or not any(not blocked or one.loop != blocked for one in self._flying):
+        elif certain or not self._flying or blocked in {one.loop for one in self._flying} - {0}:
             raise self._refusal(_out_of(crossed))
         return not crossed
 
@@ -231,7 +239,8 @@ class Ledger:
             lost, flying = ((one.tokens for one in asks) for asks in (self._lost, self._flying))
             over = _over(limit.tokens, [self._tokens, ask.tokens, *lost], flying)
             if over is not None:
-                return self._told(f"{limit.tokens} tokens", f"{ask.tokens} tokens"), over
+                left = limit.tokens - self._tokens
+                return _told(f"{limit.tokens} tokens", left, ask.tokens, limit.tokens), over
         if limit.usd is not None and self._usd is not None:
             if self._flying and not self._dearest and ask.usd is None:
                 return f"{limit.usd:g} usd", False  # the first answer will tell what a call costs
@@ -239,13 +248,15 @@ class Ledger:
             owed, aside = (map(self._price, asks) for asks in (self._lost, self._flying))
             over = _over(limit.usd, [self._usd, price, *owed], aside)
             if over is not None:
-                return self._told(f"{limit.usd:g} usd", f"{price:.2g} usd"), over
+                return _told(f"{limit.usd:g} usd", limit.usd - self._usd, price, limit.usd), over
         return "", True
 
-    def _told(self, ceiling: str, ask: str) -> str:
-        """The ceiling, and if the first call crosses it, why it does."""
-        begun = self._calls or self._lost
-        return ceiling if begun else f"{ceiling}, and one call may take {ask}"
+
+def _told(ceiling: str, left: float, ask: float, limit: float) -> str:
+    """The ceiling; where much is left, why that is not enough."""
+    if left < limit / 10:
+        return ceiling
+    return f"{ceiling}: {left:.4g} are left, and one call may take {ask:.4g}"
 
 
 def _over(limit: float, certain: Iterable[float], flying: Iterable[float]) -> bool | None:

@@ -19,6 +19,7 @@ from .ledger import Ledger
 __all__ = ["Meter"]
 
 _MARGIN = 1.1  # rollouts to come may be dearer than those seen
+_ASIDE = 3  # times the dearest call: a prompt is longer by its characters, an answer counts twice
 
 
 class Meter:
@@ -30,7 +31,7 @@ class Meter:
         self._keys: set[str] = set()
         self._calls = self._rollouts = self._tokens = 0
         self._usd: float | None = 0.0
-        self._most_tokens, self._most_usd = 0, 0.0
+        self._most_tokens, self._most_usd = 0, 0.0  # of a call in a rollout
         self._calls_a_rollout = 0
         self.kept = 0  # rollouts kept back for the held-out comparison
 
@@ -39,6 +40,9 @@ class Meter:
         asked = list(keys)
         self._rollouts += 1
         self._calls_a_rollout = max(self._calls_a_rollout, len(asked) + unmanaged)
+        for tokens, usd in (self.price([key]) for key in asked):
+            self._most_tokens = max(self._most_tokens, tokens)
+            self._most_usd = max(self._most_usd, usd or 0.0)
         self.calls(asked, unmanaged)
 
     def calls(self, keys: Iterable[str], unmanaged: int = 0) -> None:
@@ -51,9 +55,6 @@ class Meter:
                     self._keys.add(key)
                     self._calls += 1
                     self._tokens += answer.tokens
-                    self._most_tokens = max(self._most_tokens, answer.most_tokens, answer.tokens)
-                    dearest = max(answer.most_usd or 0.0, answer.usd or 0.0)
-                    self._most_usd = max(self._most_usd, dearest)
                     known = self._usd is not None and answer.usd is not None
                     self._usd = self._usd + answer.usd if known else None  # type: ignore[operator]
 
@@ -74,11 +75,18 @@ class Meter:
         """Calls one rollout may need: the most seen, or one a predictor before any was seen."""
         return self._calls_a_rollout or predictors
 
-    def allows(self, predictors: int, *, final: bool = False) -> int:
+    @property
+    def counts_size(self) -> bool:
+        """Whether it matters how large a call is."""
+        return self._budget.tokens is not None or self._budget.usd is not None
+
+    def allows(
+        self, predictors: int, *, final: bool = False, each: tuple[float, float] = (0.0, 0.0)
+    ) -> int:
         """How many more rollouts the budget allows; what is kept for the end only if `final`.
 
-        Of tokens and dollars it leaves what one call may take: the ledger sets so much aside for
-        the last call too, however little it uses.
+        each: tokens and dollars that one takes at least; else the mean of all seen. Of tokens and
+        dollars three times the dearest call is left: the ledger sets more aside than a call uses.
         """
         limit, most = self._budget, 10**9
         kept = 0 if final else self.kept
@@ -89,11 +97,11 @@ class Meter:
             most = min(most, left // self.calls_a_rollout(predictors))
         seen = max(1, self._rollouts)
         if limit.tokens is not None and self._tokens:
-            left = limit.tokens - self._tokens - self._most_tokens
-            most = min(most, int(left / (_MARGIN * self._tokens / seen)))
+            left = limit.tokens - self._tokens - _ASIDE * self._most_tokens
+            most = min(most, int(left / (_MARGIN * max(each[0], self._tokens / seen))))
         if limit.usd is not None and self._usd:
-            usd = limit.usd - self._usd - self._most_usd
-            most = min(most, int(usd / (_MARGIN * self._usd / seen)))
+            usd = limit.usd - self._usd - _ASIDE * self._most_usd
+            most = min(most, int(usd / (_MARGIN * max(each[1], self._usd / seen))))
         if limit.seconds is not None and self._rollouts:
             used = self._ledger.spent().seconds
             if used > 0:

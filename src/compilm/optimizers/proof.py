@@ -5,6 +5,7 @@ Both run in blocks, so that an end in the middle leaves whole pairs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,9 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
     offered = _offered(session, outcome)
     racers = [baseline] if best.id == BASELINE else [baseline, offered]
     size = len(job.test) if best.id == BASELINE else size
-    size = min(size, session.meter.allows(len(job.predictors), final=True) // len(racers))
+    each = _each(outcome, (baseline, best))
+    allowed = session.meter.allows(len(job.predictors), final=True, each=each)
+    size = min(size, allowed // len(racers))
     order = held_out_order(job, size)
     done, stop = run_blocks(session, racers, order, outcome.stop)
     theirs, mine = [pair[0] for pair in done], [pair[-1] for pair in done]
@@ -106,6 +109,14 @@ def prove(session: Session, outcome: Outcome, size: int) -> Proof:
         stop,
         found.held_out,
     )
+
+
+def _each(outcome: Outcome, racers: Sequence[Candidate]) -> tuple[float, float]:
+    """Tokens and dollars of one rollout of these, in the mean, as far as they are known."""
+    points = [point for who in racers if (point := outcome.evidence.point(who)) is not None]
+    tokens, usd = [p.tokens for p in points], [p.usd or 0.0 for p in points]
+    count = max(1, len(points))
+    return math.fsum(tokens) / count, math.fsum(usd) / count
 
 
 def _offered(session: Session, outcome: Outcome) -> Candidate:

@@ -5,6 +5,7 @@ The state the parts hold is what the journal said; a run that goes on finds ever
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -14,6 +15,7 @@ import dspy
 from ..artifact import secret_in
 from ..engine import Layer, stack
 from ..errors import ProgramError
+from ..prices import Size
 from ..programs import models
 from .calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from .evaluate import Evaluator
@@ -42,6 +44,7 @@ class Session:
         self.ledger = Ledger(job.budget, job.clock, before_s=_seconds_before(past))
         self.meter = Meter(job.budget, self.answers, self.ledger)
         self.guard = Guard(self.ledger)
+        self._sizes: defaultdict[str, Size] = defaultdict(Size)
         self._role_lms: dict[tuple[object, ...], dspy.LM] = {}
         self.executor = LocalExecutor(
             job.program,
@@ -73,6 +76,7 @@ class Session:
             elif record.kind == "call":
                 ask, answer = out[body["role"], body["request"]].pop(0), Answer.from_json(body)
                 self.answers.learn(body["key"], answer)
+                self._sizes[body["role"]].answered(answer.output_tokens or 0)
                 self.ledger.replay(tokens=answer.tokens or ask.tokens, usd=answer.usd)
             elif record.kind == "call.failed":
                 out[body["role"], body["request"]].pop(0)
@@ -95,10 +99,14 @@ class Session:
                 *above,
                 Recorded(role, lm, self.answers, self.writer, self.job.prices),
                 self.job.retry,
-                Metered(role, str(lm.model), self.ledger, self.writer, self.job.prices),
+                self._metered(role, str(lm.model)),
             )
             self._role_lms[key] = models.role_lm(engine, lm)
         return self._role_lms[key]
+
+    def _metered(self, role: str, model: str) -> Metered:
+        size = self._sizes[role]
+        return Metered(role, model, self.ledger, self.writer, self.job.prices, size)
 
     def _exchange(self, lm: dspy.LM) -> dspy.LM:
         """The metered twin of an LM that the program brought along."""

@@ -74,6 +74,7 @@ class Size:
 
     def __init__(self) -> None:
         self._longest, self._density = _ANSWER, 1.0
+        self.longest = 0  # tokens of the longest answer yet
 
     def expected(self, request: Any) -> Expected:
         """What a call may take, by what was seen until now."""
@@ -84,9 +85,13 @@ class Size:
         plain = prompt_tokens(request)
         return Expected(plain, int(plain * self._density) + 1, answer)
 
+    def answered(self, tokens: int) -> None:
+        """How long an answer was."""
+        self.longest = max(self.longest, tokens)
+        self._longest = max(self._longest, tokens)
+
     def saw(self, plain: int, tokens: Tokens) -> None:
         """What a call took whose prompt has `plain` tokens by its characters."""
-        if tokens.output > self._longest:
-            self._longest = tokens.output
+        self.answered(tokens.output)
         if tokens.prompt > plain * self._density:
             self._density = min(_DENSEST, tokens.prompt / plain)

@@ -48,7 +48,7 @@ EMBEDDED = "embedded/"
 NOTICE = "embedded, not a language model"
 _LOST = (
     lm15.TimeoutError, lm15.TransportError, dspy.LMTimeoutError, dspy.LMTransportError,
-    TimeoutError, ConnectionError,
+    TimeoutError, ConnectionError, dspy.LMUnexpectedError,
 )  # fmt: skip
 _GARBLED = (lm15.StreamAssemblyError, dspy.LMStreamAssemblyError)
 _UNREAD = (lm15.ProviderError, dspy.LMProviderError)  # themselves: their subclasses say more
@@ -169,8 +169,6 @@ def is_lost(error: BaseException) -> bool:
     """
     if not isinstance(error, Exception):
         return not isinstance(error, RunStopped)  # by which it was not sent
-    if isinstance(error, dspy.LMUnexpectedError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # what an engine of somebody else's raised
     is_garbled = isinstance(error, _GARBLED) or type(error) in _UNREAD
     is_status = 400 <= (getattr(error, "status", None) or 0) < 500
     return isinstance(error, _LOST) or (is_garbled and not is_status)

@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ...errors import DeadlineExceeded
-from ...programs.models import is_lost
+import dspy
+from dspy import lm15
+
+from ... import errors
 from .outcomes import kind_of
 
 __all__ = ["TENANT", "may_be_billed", "tenant"]
 
 TENANT: ContextVar[str] = ContextVar("compilm_tenant", default="")
 """For whom the calls of this context are; empty where nobody said so."""
+
+_LOST = (
+    errors.DeadlineExceeded,
+    lm15.TimeoutError, lm15.TransportError, dspy.LMTimeoutError, dspy.LMTransportError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -39,9 +46,8 @@ def may_be_billed(error: BaseException) -> bool:
     What was sent and did not come back whole: cancelled, timed out, cut off, or not to be read.
     A status of failure and a refusal are not billed.
 
-    >>> from dspy import lm15
     >>> may_be_billed(lm15.TimeoutError("late")), may_be_billed(lm15.RateLimitError("slow"))
     (True, False)
     """
-    is_late = isinstance(error, DeadlineExceeded)
-    return is_late or is_lost(error) or kind_of(error) == "garbled"
+    is_lost = not isinstance(error, Exception) or isinstance(error, _LOST)
+    return is_lost or kind_of(error) == "garbled"
