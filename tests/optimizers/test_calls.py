@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -16,9 +17,9 @@ from dspy import lm15
 from compilm.engine import EnginePair
 from compilm.errors import JournalError, ProviderRejected, RunStopped
 from compilm.optimizers.budget import Budget
-from compilm.optimizers.calls import SCOPE, Answer, Answers, Recorded, Scope
+from compilm.optimizers.calls import SCOPE, Answer, Answers, Metered, Recorded, Scope
 from compilm.optimizers.ledger import Ask
-from compilm.prices import Prices
+from compilm.prices import Price, Prices
 from compilm.programs import models
 from compilm.testing.engines import ScriptedEngine, scripted_lm
 
@@ -395,6 +396,27 @@ def test_the_instruction_counts_among_the_tokens_that_are_reserved() -> None:
             calls.over(models.as_engine(lm), lm).sync.complete(request)
         calls.ledger.resume()
     assert lm.engine.calls == 0
+
+
+def test_max_tokens_are_set_aside_until_answers_tell_their_length() -> None:
+    calls = Calls(Budget(tokens=10**6))
+    lm = scripted_lm(["short"] * 2, max_tokens=5000)
+    role = calls.role(lm)
+    for _ in range(2):
+        role("hi", rollout_id=lm.engine.calls, temperature=1.0)
+    asked = [record.body["tokens"] for record in calls.journal.read(kinds=["call.sent"])]
+    assert asked[0] > 5000
+    assert asked[1] < 400
+
+
+def test_the_dearest_price_that_an_answer_named_counts() -> None:
+    calls = Calls(Budget(usd=1.0))
+    prices = Prices({"openai/cheap": Price(1.0, 1.0), "openai/dear": Price(9.0, 9.0)})
+    metered = Metered("default", "openai/alias", calls.ledger, calls.writer, prices)
+    for model in ("cheap", "dear", "cheap"):
+        metered.answered(replace(answer(), model=model), HI, metered.start(HI))
+    last = metered.start(HI)
+    assert last.usd == pytest.approx(last.tokens * 9 / 1e6)
 
 
 def test_an_answer_without_usage_counts_what_was_reserved() -> None:

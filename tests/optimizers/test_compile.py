@@ -220,6 +220,26 @@ def test_a_budget_of_money_is_never_exceeded_by_what_was_billed(
     assert result.spent.usd == pytest.approx(sum(billed), abs=1e-9)
 
 
+def test_one_dear_proposal_does_not_cost_the_proof() -> None:
+    dear = worlds.scripted_lm(worlds.reply, model="scripted/dear", max_tokens=8000)
+    prices = {"scripted/world": Price(0.2, 0.8), "scripted/dear": Price(3.0, 15.0)}
+    lm = worlds.world_lm()
+    job = worlds.job(lm=lm, level=2, budget=Budget(usd=0.14), prices=Prices(prices))
+    results = [
+        compile_job(
+            replace(
+                job,
+                roles={"default": lm, "proposer": dear},
+                concurrency=workers,
+                journal=MemoryJournal(),
+            )
+        )
+        for workers in (1, 32)
+    ]
+    assert {result.verdict for result in results} == {"proven"}
+    assert len({result.artifact.digest for result in results}) == 1
+
+
 @pytest.mark.parametrize("budget", [Budget(usd=0.25), Budget(tokens=60_000)])
 def test_large_max_tokens_cost_neither_the_proof_nor_the_same_outcome(budget: Budget) -> None:
     results = [

@@ -58,10 +58,10 @@ class Ledger:
 
     >>> from compilm.clock import ManualClock
     >>> ledger = Ledger(Budget(calls=1), ManualClock())
-    >>> ledger.reserve(Ask(10))
-    >>> ledger.settle(Ask(10), tokens=12, usd=0.0)
+    >>> ask = ledger.reserve(Ask(10))
+    >>> ledger.settle(ask, tokens=12, usd=0.0)
     >>> try:
-    ...     ledger.reserve(Ask(10))
+    ...     ask = ledger.reserve(Ask(10))
     ... except RunStopped as stop:
     ...     print(stop.reason)
     budget: 1 calls
