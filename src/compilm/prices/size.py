@@ -73,13 +73,13 @@ class Size:
     """
 
     def __init__(self) -> None:
-        self._longest, self._density = _ANSWER, 1.0
         self.longest = 0  # tokens of the longest answer yet
+        self._density = 1.0
 
     def expected(self, request: Any) -> Expected:
         """What a call may take, by what was seen until now."""
         config = request.config
-        answer = config.max_tokens or self._longest
+        answer = config.max_tokens or max(_ANSWER, self.longest)
         if config.reasoning is not None and config.reasoning.thinking_budget is not None:
             answer += config.reasoning.thinking_budget
         plain = prompt_tokens(request)
@@ -88,7 +88,6 @@ class Size:
     def answered(self, tokens: int) -> None:
         """How long an answer was."""
         self.longest = max(self.longest, tokens)
-        self._longest = max(self._longest, tokens)
 
     def saw(self, plain: int, tokens: Tokens) -> None:
         """What a call took whose prompt has `plain` tokens by its characters."""
