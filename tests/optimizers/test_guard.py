@@ -92,6 +92,17 @@ def test_a_failure_is_counted_and_noted_where_it_is_an_outage(
     assert calls.ledger.spent().calls == 1
 
 
+def test_a_call_inside_another_does_not_wait_for_it() -> None:
+    inner = scripted_lm(["yes"])
+    outer = scripted_lm(lambda _: inner("and what do you think?")[0])
+    calls, found = guarded(Budget(tokens=1500), outer)
+    assert isinstance(found, RunStopped)
+    assert inner.engine.calls == 0
+    calls, found = guarded(Budget(tokens=3000), outer)
+    assert found == ["yes"]
+    assert calls.ledger.spent().calls == 2
+
+
 def test_metered_calls_are_left_to_their_meter() -> None:
     calls = Calls(Budget(calls=1))
     with dspy.context(callbacks=[Guard(calls.ledger)]):

@@ -8,6 +8,7 @@ one way to make a budget hold for it.
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import dspy
@@ -23,6 +24,8 @@ __all__ = ["Guard"]
 
 _CHARACTERS = 4  # of a token
 _ANSWER = 1000  # tokens
+# Calls of this context in flight: one that is made inside another cannot wait for it to end.
+_INSIDE: ContextVar[int] = ContextVar("compilm_guarded_calls", default=0)
 
 
 class Guard(BaseCallback):
@@ -59,7 +62,8 @@ class Guard(BaseCallback):
         sent = len(str(inputs)) // _CHARACTERS
         # All at once: one by one, they would wait for each other for ever.
         ask = Ask(sent + _ANSWER, 0.0 if is_free else None, running_loop())
-        self._ledger.reserve(ask, calls=attempts)
+        self._ledger.reserve(ask, calls=attempts, may_wait=not _INSIDE.get())
+        _INSIDE.set(_INSIDE.get() + 1)
         with self._lock:
             self._reserved[call_id] = ask, sent, attempts
 
@@ -68,6 +72,7 @@ class Guard(BaseCallback):
             reserved = self._reserved.pop(call_id, None)
         if reserved is None:
             return
+        _INSIDE.set(max(0, _INSIDE.get() - 1))
         ask, sent, attempts = reserved
         self._ledger.settle(ask, tokens=sent + len(str(outputs)) // _CHARACTERS, usd=ask.usd)
         for _ in range(attempts - 1):

@@ -151,16 +151,19 @@ class Ledger:
         with self._changed:
             self._lost.append(ask)
 
-    def reserve(self, ask: Ask | Callable[[], Ask], *, calls: int = 1) -> Ask:
+    def reserve(
+        self, ask: Ask | Callable[[], Ask], *, calls: int = 1, may_wait: bool = True
+    ) -> Ask:
         """Room for `calls` attempts that take `ask` together, which is given back, or `RunStopped`.
 
         Waits while calls in flight decide whether there is room; what is asked for is worked out
-        anew then. An event loop that has tasks in flight is refused: they could not go on.
+        anew then. An event loop that has tasks in flight is refused: they could not go on. So is
+        what may not wait, as a call that is made inside another.
         """
         here = running_loop()
         with self._changed:
             now = ask() if callable(ask) else ask
-            while not self._take(now, calls, here):
+            while not self._take(now, calls, here, may_wait=may_wait):
                 self._changed.wait(timeout=0.5)
                 now = ask() if callable(ask) else ask
         return now
@@ -207,7 +210,7 @@ class Ledger:
     def _price(self, ask: Ask) -> float:
         return self._dearest if ask.usd is None else ask.usd
 
-    def _take(self, ask: Ask, calls: int, blocked: int = 0) -> bool:
+    def _take(self, ask: Ask, calls: int, blocked: int = 0, *, may_wait: bool = True) -> bool:
         if self._stop is not None:
             raise RunStopped(self._stop.reason, cause=self._stop.cause)
         if self._usd is None and self.budget.usd is not None:
@@ -215,9 +218,13 @@ class Ledger:
         crossed, certain = self._crossed(ask, calls)
         if not crossed:
             self._flying += [ask, *[NOTHING] * (calls - 1)]
-        elif certain or not self._flying or blocked in {one.loop for one in self._flying} - {0}:
+        elif certain or not may_wait or not self._flying or self._holds(blocked):
             raise self._refusal(_out_of(crossed))
         return not crossed
+
+    def _holds(self, loop: int) -> bool:
+        """Whether tasks of this event loop are in flight."""
+        return loop != 0 and any(one.loop == loop for one in self._flying)
 
     def _refusal(self, stop: RunStopped) -> RunStopped:
         self._stop = stop
