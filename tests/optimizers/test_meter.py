@@ -67,6 +67,16 @@ def test_only_calls_of_rollouts_say_what_the_last_call_may_take() -> None:
     assert made.allows(1) == int((1 - 0.11 - 0.03) / (1.1 * 0.11))
 
 
+@pytest.mark.parametrize(
+    ("budget", "counted"),
+    [(Budget(tokens=9), True), (Budget(usd=1.0), True), (Budget(calls=9, rollouts=9), False)],
+)
+def test_the_size_of_calls_matters_to_budgets_in_tokens_and_dollars(
+    budget: Budget, counted: bool
+) -> None:
+    assert meter(budget).counts_size is counted
+
+
 def test_before_anything_was_seen_only_counts_limit() -> None:
     assert meter(Budget(tokens=5, usd=0.1, seconds=9)).allows(1) == 10**9
     assert meter(Budget(calls=10)).allows(3) == 3
