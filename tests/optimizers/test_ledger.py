@@ -114,6 +114,14 @@ def test_the_first_call_is_refused_where_it_may_cost_more_than_there_is() -> Non
         ledger.reserve(Ask(1, 0.02))
 
 
+@pytest.mark.parametrize("budget", [Budget(tokens=1000), Budget(usd=10.0)])
+def test_a_refusal_says_what_is_left_of_it_when_lost_calls_are_taken_off(budget: Budget) -> None:
+    ledger = Ledger(budget, ManualClock())
+    ledger.replay_lost(Ask(800, 8.0))
+    with pytest.raises(RunStopped, match=r": 2(00)? are left, and one call may take 3(00)?"):
+        ledger.reserve(Ask(300, 3.0))
+
+
 def test_an_unknown_price_is_that_of_the_dearest_answer_yet() -> None:
     ledger = Ledger(Budget(usd=1.0), ManualClock())
     ledger.replay_lost(Ask(1))

@@ -246,7 +246,7 @@ class Ledger:
             lost, flying = ((one.tokens for one in asks) for asks in (self._lost, self._flying))
             over = _over(limit.tokens, [self._tokens, ask.tokens, *lost], flying)
             if over is not None:
-                left = limit.tokens - self._tokens
+                left = limit.tokens - self._tokens - sum(one.tokens for one in self._lost)
                 return _told(f"{limit.tokens} tokens", left, ask.tokens, limit.tokens), over
         if limit.usd is not None and self._usd is not None:
             if self._flying and not self._dearest and ask.usd is None:
@@ -255,7 +255,8 @@ class Ledger:
             owed, aside = (map(self._price, asks) for asks in (self._lost, self._flying))
             over = _over(limit.usd, [self._usd, price, *owed], aside)
             if over is not None:
-                return _told(f"{limit.usd:g} usd", limit.usd - self._usd, price, limit.usd), over
+                room = limit.usd - self._usd - math.fsum(map(self._price, self._lost))
+                return _told(f"{limit.usd:g} usd", room, price, limit.usd), over
         return "", True
 
 

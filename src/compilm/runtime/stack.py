@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -110,6 +111,7 @@ class Stacks:
 
     They share one `ledger`, which has the `prices`, and one `purse` where there is a budget.
     `artifact` is the digest of what asks: answers that are kept for one are not given to another.
+    `rng` draws the waits between attempts.
 
     >>> from compilm.testing.engines import scripted_lm
     >>> down = scripted_lm([dspy.LMServerError(model="a", message="down")], model="a/first")
@@ -127,7 +129,9 @@ class Stacks:
         prices: Prices | None = None,
         *,
         artifact: str = "",
+        rng: random.Random | None = None,
     ) -> None:
+        self._rng = rng or random.Random()
         self._settings, self._clock, self._artifact = settings or RuntimeSettings(), clock, artifact
         self.ledger, self.purse = Ledger(prices, clock), _purse(self._settings)
         self._store, self._own = store_of(self._settings, clock), uuid4().hex
@@ -186,7 +190,7 @@ class Stacks:
     def _above(self, chain: list[Provider], role: str) -> tuple[list[Layer], list[tuple[str, str]]]:
         """The layers over the whole chain."""
         settings, clock = self._settings, self._clock
-        retry = Retry(settings.attempts, clock=clock)
+        retry = Retry(settings.attempts, clock=clock, rng=self._rng)
         layers: list[Layer] = [Deadline(settings.deadline, clock=clock), Coalesce(clock), retry]
         told = [
             ("deadline", f"{settings.deadline:g} s for a call in all"),

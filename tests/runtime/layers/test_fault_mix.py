@@ -57,7 +57,7 @@ async def load(*engines: Any) -> tuple[list[float], int]:
         for n, each in enumerate(engines)
     ]
     settings = RuntimeSettings(concurrency=WIDTH, timeout=LIMIT_S)
-    pair = Stacks(settings, LoopClock()).over(*chain).pair
+    pair = Stacks(settings, LoopClock(), rng=random.Random(7)).over(*chain).pair
     loop, took, failed = asyncio.get_running_loop(), list[float](), list[Exception]()
     questions = iter(range(CALLS))
 
@@ -78,7 +78,7 @@ async def load(*engines: Any) -> tuple[list[float], int]:
 def test_the_longest_wait_of_a_hundred_is_that_for_one_hung_attempt(seed: int) -> None:
     engines = Faulty(2 * seed), Faulty(2 * seed + 1)
     took, failed = at_once(load(*engines))
-    assert failed <= CALLS / 500  # one in 20 loads has one: waits between attempts are drawn
+    assert failed <= CALLS / 1000
     assert sum(each.calls for each in engines) / CALLS <= 1.5
     p50, p90, p99 = (took[int(share * CALLS)] for share in (0.5, 0.9, 0.99))
     assert p50 <= 0.1
